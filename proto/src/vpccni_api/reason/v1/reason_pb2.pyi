@@ -1,0 +1,98 @@
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from typing import ClassVar as _ClassVar
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    REASON_UNSPECIFIED: _ClassVar[Reason]
+    POOL_WARMING: _ClassVar[Reason]
+    ALL_COOLING: _ClassVar[Reason]
+    ENI_LIMIT: _ClassVar[Reason]
+    SUBNET_FULL: _ClassVar[Reason]
+    SUBNET_NO_PREFIX: _ClassVar[Reason]
+    NODE_NOT_GROWING: _ClassVar[Reason]
+    MAX_PODS: _ClassVar[Reason]
+    EC2_THROTTLED: _ClassVar[Reason]
+    EC2_UNREACHABLE: _ClassVar[Reason]
+    EC2_REFUSED: _ClassVar[Reason]
+    IAM_DENIED: _ClassVar[Reason]
+    IMDS_UNREACHABLE: _ClassVar[Reason]
+    ENI_ATTACH_FAILED: _ClassVar[Reason]
+    ENI_CONFIG_MISSING: _ClassVar[Reason]
+    ENI_CONFIG_INVALID: _ClassVar[Reason]
+    SUBNET_NONE_ELIGIBLE: _ClassVar[Reason]
+    CAPACITY_IN_USE: _ClassVar[Reason]
+    NETNS_GONE: _ClassVar[Reason]
+    NETNS_INVALID: _ClassVar[Reason]
+    LINK_EXISTS: _ClassVar[Reason]
+    LINK_MISSING: _ClassVar[Reason]
+    KERNEL_REFUSED: _ClassVar[Reason]
+    PACKET_FILTER_FAILED: _ClassVar[Reason]
+    STATE_DIFFERS: _ClassVar[Reason]
+    TABLE_CONFLICT: _ClassVar[Reason]
+    STORE_FAILED: _ClassVar[Reason]
+    STORE_CORRUPT: _ClassVar[Reason]
+    CONFIG_INVALID: _ClassVar[Reason]
+    VERSION_SKEW: _ClassVar[Reason]
+    UNKNOWN_POD: _ClassVar[Reason]
+    ADDRESS_QUARANTINED: _ClassVar[Reason]
+    POD_BUSY: _ClassVar[Reason]
+    IPAM_UNREACHABLE: _ClassVar[Reason]
+    NETCONF_UNREACHABLE: _ClassVar[Reason]
+    ENI_MANAGER_UNREACHABLE: _ClassVar[Reason]
+    DEADLINE_EXCEEDED: _ClassVar[Reason]
+    DRAINING: _ClassVar[Reason]
+    NOT_READY: _ClassVar[Reason]
+    KUBERNETES_UNREACHABLE: _ClassVar[Reason]
+    POD_NOT_FOUND: _ClassVar[Reason]
+    BRANCH_ENI_MISSING: _ClassVar[Reason]
+    TRUNK_MISSING: _ClassVar[Reason]
+    REQUEST_INVALID: _ClassVar[Reason]
+    INTERNAL: _ClassVar[Reason]
+REASON_UNSPECIFIED: Reason
+POOL_WARMING: Reason
+ALL_COOLING: Reason
+ENI_LIMIT: Reason
+SUBNET_FULL: Reason
+SUBNET_NO_PREFIX: Reason
+NODE_NOT_GROWING: Reason
+MAX_PODS: Reason
+EC2_THROTTLED: Reason
+EC2_UNREACHABLE: Reason
+EC2_REFUSED: Reason
+IAM_DENIED: Reason
+IMDS_UNREACHABLE: Reason
+ENI_ATTACH_FAILED: Reason
+ENI_CONFIG_MISSING: Reason
+ENI_CONFIG_INVALID: Reason
+SUBNET_NONE_ELIGIBLE: Reason
+CAPACITY_IN_USE: Reason
+NETNS_GONE: Reason
+NETNS_INVALID: Reason
+LINK_EXISTS: Reason
+LINK_MISSING: Reason
+KERNEL_REFUSED: Reason
+PACKET_FILTER_FAILED: Reason
+STATE_DIFFERS: Reason
+TABLE_CONFLICT: Reason
+STORE_FAILED: Reason
+STORE_CORRUPT: Reason
+CONFIG_INVALID: Reason
+VERSION_SKEW: Reason
+UNKNOWN_POD: Reason
+ADDRESS_QUARANTINED: Reason
+POD_BUSY: Reason
+IPAM_UNREACHABLE: Reason
+NETCONF_UNREACHABLE: Reason
+ENI_MANAGER_UNREACHABLE: Reason
+DEADLINE_EXCEEDED: Reason
+DRAINING: Reason
+NOT_READY: Reason
+KUBERNETES_UNREACHABLE: Reason
+POD_NOT_FOUND: Reason
+BRANCH_ENI_MISSING: Reason
+TRUNK_MISSING: Reason
+REQUEST_INVALID: Reason
+INTERNAL: Reason

@@ -1,0 +1,141 @@
+"""Spans: a small facade, so that nothing but this file knows OpenTelemetry, and so that it costs nothing when it is off.
+
+Off unless OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set (OTEL_SDK_DISABLED wins): then the SDK
+is not even imported (it costs some 15 MB per process). Trace context travels as W3C ``traceparent`` either way, so that
+logs carry trace ids.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import os
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from vpccni_kit.otel import OtelBackend
+
+AttributeValue = str | bool | int | float
+Attributes = Mapping[str, AttributeValue]
+
+
+class Span(Protocol):
+    """An operation under way."""
+
+    @property
+    def traceparent(self) -> str: ...
+    def set(self, key: str, value: AttributeValue) -> None: ...
+    def event(self, name: str, attributes: Attributes | None = None) -> None: ...
+    def fail(self, reason: str, message: str) -> None: ...
+
+
+class _LightSpan:
+    """Carries identity only: what is used while export is off."""
+
+    __slots__ = ("traceparent",)
+
+    def __init__(self, traceparent: str) -> None:
+        self.traceparent = traceparent
+
+    def set(self, key: str, value: AttributeValue) -> None:
+        """Dropped."""
+
+    def event(self, name: str, attributes: Attributes | None = None) -> None:
+        """Dropped."""
+
+    def fail(self, reason: str, message: str) -> None:
+        """Dropped."""
+
+
+_current: contextvars.ContextVar[Span | None] = contextvars.ContextVar("vpccni_span", default=None)
+_backend: OtelBackend | None = None
+
+
+def setup(service: str, attributes: Attributes, environ: Mapping[str, str] = os.environ) -> bool:
+    """Starts exporting if the standard variables ask for it; True if it did."""
+    global _backend
+    endpoint = environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+    off = environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or environ.get("OTEL_TRACES_EXPORTER") == "none"
+    if off or not endpoint:
+        return False
+    from vpccni_kit.otel import OtelBackend
+
+    _backend = OtelBackend(service, attributes)
+    return True
+
+
+def shutdown() -> None:
+    """Flushes what is queued, for at most two seconds."""
+    if _backend is not None:
+        _backend.shutdown()
+
+
+def current() -> Span | None:
+    return _current.get()
+
+
+def current_traceparent() -> str:
+    span = _current.get()
+    return span.traceparent if span else ""
+
+
+def current_trace_id() -> str:
+    return current_traceparent()[3:35]
+
+
+def parse_traceparent(value: str) -> tuple[str, str, bool] | None:
+    """(trace id, span id, sampled) of a W3C traceparent, or None when it is malformed (W3C Trace Context, 3.2.2)."""
+    parts = value.split("-")
+    if len(parts) < 4 or [len(p) for p in parts[:4]] != [2, 32, 16, 2] or parts[0] == "ff":
+        return None
+    try:
+        if not int(parts[1], 16) or not int(parts[2], 16):
+            return None
+        return parts[1], parts[2], bool(int(parts[3], 16) & 1)
+    except ValueError:
+        return None
+
+
+@contextlib.contextmanager
+def span(
+    name: str,
+    *,
+    parent: str = "",
+    attributes: Attributes | None = None,
+    links: Sequence[str] = (),
+    server: bool = False,
+    client: bool = False,
+) -> Iterator[Span]:
+    """Opens a span below ``parent`` (a traceparent) or the current span. An exception marks it failed and passes on."""
+    remote = parent or current_traceparent()
+    made: Span
+    if _backend is None:
+        known = parse_traceparent(remote)
+        trace_id = known[0] if known else secrets.token_hex(16)
+        made = _LightSpan(f"00-{trace_id}-{secrets.token_hex(8)}-01")
+        token = _current.set(made)
+        try:
+            yield made
+        finally:
+            _current.reset(token)
+        return
+    with _backend.span(name, remote, attributes or {}, links, server=server, client=client) as made:
+        token = _current.set(made)
+        try:
+            yield made
+        except BaseException as error:
+            reason: Any = getattr(error, "reason", type(error).__name__)
+            made.fail(str(reason), str(error))
+            raise
+        finally:
+            _current.reset(token)
+
+
+def record(
+    name: str, traceparent: str, *, parent: str, start_ns: int, end_ns: int, attributes: Attributes, failed: str = ""
+) -> None:
+    """Exports a finished span on behalf of a process that cannot (the plugin): its identity is ``traceparent``."""
+    if _backend is not None:
+        _backend.record(name, traceparent, parent, start_ns, end_ns, attributes, failed)

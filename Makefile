@@ -1,0 +1,56 @@
+# The front door. `make help` lists what can be done; every target installs what it needs (root, Debian 12).
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+PY := .venv/bin/python
+MEMBERS := proto services/kit services/ipam services/netconf services/eni-manager plugin lab
+PYPROJECTS := pyproject.toml $(addsuffix /pyproject.toml,$(MEMBERS))
+STAMPS := build/stamps
+
+.PHONY: help setup plugin proto demo test lint format bench clean pin
+
+help: ## this list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+
+setup: $(STAMPS)/packages $(STAMPS)/venv build/aws-cni ## install Debian packages, the Python environment and the plugin binary
+
+$(STAMPS)/packages: .ci/packages
+	@mkdir -p $(STAMPS)
+	@.ci/packages
+	@touch $@
+
+$(STAMPS)/venv: requirements.txt $(PYPROJECTS) .ci/install $(STAMPS)/packages
+	@.ci/install
+	@touch $@
+
+build/aws-cni: $(wildcard plugin/src/vpccni_plugin/*.py plugin/*.py plugin/*.c plugin/build/*) $(STAMPS)/packages $(STAMPS)/venv
+	@$(PY) plugin/build.py
+	@touch $@
+
+plugin: build/aws-cni ## build/aws-cni, the static CNI plugin
+
+proto: $(STAMPS)/venv ## regenerate the committed stubs from the .proto files
+	$(PY) proto/generate.py
+
+demo: setup ## two nodes of a VPC, 40 pods, every path checked with packets (table, spans of one ADD, EC2 calls)
+	@.venv/bin/vpclab demo
+
+test: setup ## every test tier that this machine can run
+	@.ci/test
+
+lint: $(STAMPS)/venv ## ruff, mypy --strict, import-linter, stubs current
+	@.ci/lint
+
+format: $(STAMPS)/venv ## ruff format and fixes
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+
+bench: setup ## ADD and DEL beside ptp + host-local, 110 at once, PSS, idle CPU; build/bench.json
+	@$(PY) tests/bench/bench.py
+
+pin: ## re-pin requirements.txt from the pyproject.toml files
+	.ci/pin --upgrade
+	$(MAKE) setup
+
+clean: ## remove everything that was built (not the environment)
+	rm -rf build

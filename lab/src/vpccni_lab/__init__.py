@@ -1,0 +1,1 @@
+"""See the distribution's pyproject.toml for what it is."""

@@ -1,0 +1,1 @@
+"""Thin wrappers of Linux: namespaces and mounts, rtnetlink in a namespace, processes that can be found again."""

@@ -1,0 +1,1 @@
+"""Nodes: instances that programs can run in, each with its own network, mounts and host name."""

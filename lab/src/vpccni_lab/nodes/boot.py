@@ -1,0 +1,122 @@
+"""Starts a node: its namespaces, its private directories, its primary interface as an EC2 image would set it up."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from vpccni_lab.fabric import namespaces
+from vpccni_lab.fabric.network import GATEWAY6
+from vpccni_lab.linux import netlink as nl
+from vpccni_lab.linux import procs, syscalls
+
+NODE_SYSCTLS: Final[Mapping[str, str]] = {
+    "ipv4/ip_forward": "1",  # kubelet and kube-proxy do this on a real node
+    "ipv6/conf/all/forwarding": "1",
+    "ipv4/conf/all/rp_filter": "0",
+    "ipv4/conf/default/rp_filter": "1",  # Amazon Linux's default: strict
+}
+IMDS_ADDRESS: Final = "169.254.169.254"
+IMDS_ADDRESS6: Final = "fd00:ec2::254"
+
+KEPT: Final[Mapping[str, str]] = {
+    "cni-conf": "/etc/cni/net.d",
+    "cni-bin": "/opt/cni/bin",
+    "lib-cni": "/var/lib/cni",
+    "pods": "/var/lib/vpclab/pods",
+    "log": "/var/log/aws-routed-eni",
+}
+"""Directory in the node's state directory -> where the node sees it."""
+
+_OVERLAID: Final = ("/etc", "/opt", "/var/lib", "/var/log")
+
+
+def make_namespace(where: Path, extra_sysctls: Mapping[str, str]) -> None:
+    """The node's network namespace: what the fabric plugs ENIs into. IMDS's addresses are on its ``lo``."""
+    namespaces.create(where, {**NODE_SYSCTLS, **extra_sysctls})
+    with nl.RouteSocket(where) as sock:
+        lo = sock.index("lo")
+        sock.apply([nl.addr_add(lo, f"{IMDS_ADDRESS}/32"), nl.addr_add(lo, f"{IMDS_ADDRESS6}/128")])
+
+
+def start_holder(name: str, netns: Path, directory: Path) -> subprocess.Popen[bytes]:
+    """Starts the process that keeps the node's mount and UTS namespaces (a ``sleep``), and prepares them.
+
+    ``directory``: the node's state directory; its subdirectories are mounted as :data:`KEPT` says. Raises OSError.
+    """
+    for sub in KEPT:
+        (directory / sub).mkdir(parents=True, exist_ok=True)
+    (directory / "overlay").mkdir(exist_ok=True)
+
+    def start() -> subprocess.Popen[bytes]:
+        fd = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            syscalls.setns(fd, syscalls.CLONE_NEWNET)
+        finally:
+            os.close(fd)
+        syscalls.unshare(syscalls.CLONE_NEWNS | syscalls.CLONE_NEWUTS)
+        syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_PRIVATE)
+        _mount_all(directory)
+        socket.sethostname(name)
+        return subprocess.Popen(
+            ["sleep", "infinity"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            cwd="/",
+        )
+
+    holder = syscalls.in_new_thread(start)
+    procs.save(directory / "holder.json", procs.ref(holder.pid))
+    return holder
+
+
+def _mount_all(directory: Path) -> None:
+    overlay = directory / "overlay"
+    syscalls.mount("tmpfs", str(overlay), "tmpfs", data="mode=755")
+    for target in _OVERLAID:
+        if os.path.isdir(target):
+            upper, work = overlay / f"up{target.replace('/', '-')}", overlay / f"work{target.replace('/', '-')}"
+            upper.mkdir()
+            work.mkdir()
+            syscalls.mount("overlay", target, "overlay", data=f"lowerdir={target},upperdir={upper},workdir={work}")
+    for sub, target in KEPT.items():
+        os.makedirs(target, exist_ok=True)
+        syscalls.bind(str(directory / sub), target)
+    syscalls.mount("sysfs", "/sys", "sysfs")  # of this network namespace: /sys/class/net
+    # last, because the state directory may itself lie below /run
+    syscalls.mount("tmpfs", "/run", "tmpfs", data="mode=755")
+    for sub, mode in (("netns", 0o755), ("vpccni", 0o700), ("aws-node", 0o755), ("cni", 0o755), ("lock", 0o1777)):
+        os.mkdir(f"/run/{sub}")
+        os.chmod(f"/run/{sub}", mode)
+
+
+def configure_primary(netns: Path, link: str, cidr: str, gateway: str, ipv6: tuple[str, ...], mtu: int) -> None:
+    """What the image's DHCP client does at boot: address, default route, and IPv6 by DHCPv6 and router advertisement."""
+    with nl.RouteSocket(netns) as sock:
+        index = sock.index(link)
+        sock.apply(
+            [
+                nl.link_up(index, mtu),
+                nl.addr_add(index, cidr),
+                nl.route_replace("0.0.0.0/0", index, gateway),
+                *(nl.addr_add(index, f"{address}/128") for address in ipv6),
+                *([nl.route_replace("::/0", index, GATEWAY6)] if ipv6 else []),
+            ]
+        )
+
+
+def install_plugins(directory: Path, sources: Mapping[str, Path]) -> None:
+    """Puts CNI plugins into the node's /opt/cni/bin: name -> program to copy. Raises OSError naming the file."""
+    for name, source in sources.items():
+        target = directory / "cni-bin" / name
+        temporary = target.with_suffix(".tmp")
+        shutil.copyfile(source, temporary)
+        temporary.chmod(0o755)
+        temporary.rename(target)

@@ -1,16 +1,11 @@
-"""One call of the plugin, from environment and stdin to stdout and the exit status."""
+"""One run of the plugin, from environment and stdin to stdout and the exit status."""
 
 from __future__ import annotations
 
 import posix
-import time
 
-from vpccni_plugin import messages
-from vpccni_plugin.errors import PluginError, TransportError, error_object
+from vpccni_plugin.errors import PluginError
 from vpccni_plugin.jsonlite import dumps
-from vpccni_plugin.log import Log
-from vpccni_plugin.protowire import WireError, decode, encode
-from vpccni_plugin.reason_table import VERSION
 from vpccni_plugin.request import (
     LATEST_VERSION,
     MAX_CONFIG,
@@ -18,167 +13,129 @@ from vpccni_plugin.request import (
     Config,
     Environment,
     check_command,
-    check_pod_environment,
     check_version,
     parse_config,
-    pod_identity,
-    valid_attachments,
 )
-from vpccni_plugin.result import parse_prev_result, render
-from vpccni_plugin.trace import trace_id_of, traceparent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vpccni_plugin.jsonlite import Json
-    from vpccni_plugin.protowire import Message, Table
+    from vpccni_plugin.log import Log
 
-# Seconds. ADD may wait for an ENI to be attached; ipam bounds that wait itself, earlier than this.
-DEADLINES = {"ADD": 60.0, "DEL": 20.0, "CHECK": 10.0, "GC": 10.0, "STATUS": 10.0}
 _READ_SIZE = 65536
-_DRAIN_LIMIT = 16 << 20
+_DRAIN_LIMIT = 16 << 20  # bytes
 
 
-class Call:
-    """State of one call. ``output`` is what goes to stdout; nothing when None."""
+def run(environ: Mapping[bytes, bytes], started_unix_ns: int) -> int:
+    """The exit status of the process: 0, or 1 after a CNI error object was printed."""
+    session = Session(Environment(environ), started_unix_ns)
+    failure: PluginError | None = None
+    output: Json = None
+    try:
+        output = session.answer()
+    except PluginError as exc:
+        failure = exc
+    except Exception as exc:  # noqa: BLE001 - the runtime must get an error object whatever happens
+        failure = PluginError("INTERNAL", f"{type(exc).__name__}: {exc}{_where(exc)}")
+    if failure is not None:
+        output = session.error_object(failure)
+    if output is not None:
+        _write_stdout(dumps(output).encode("utf-8", "replace") + b"\n")
+    session.finish(failure)
+    return 0 if failure is None else 1
+
+
+class Session:
+    """What is known of the run so far. Its log is written after the answer.
+
+    VERSION, whose start-up time is the yardstick, needs neither trace nor log nor ipam: they are imported when needed.
+    """
 
     def __init__(self, environment: Environment, started_unix_ns: int) -> None:
         self.environment = environment
         self.started_unix_ns = started_unix_ns
-        self.traceparent = traceparent(environment.traceparent, environment.container_id)
         self.cni_version = LATEST_VERSION
-        self.log = Log()
-        self.log.fields = {
-            "containerID": environment.container_id,
-            "netns": environment.netns,
-            "ifname": environment.ifname,
-            "traceID": trace_id_of(self.traceparent),
-        }
+        self._traceparent = ""
+        self._log: Log | None = None
 
-    def run(self, stdin: bytes) -> Json:
-        """Does what CNI_COMMAND says; the result to print, or None. Raises PluginError."""
-        command = self.environment.command
-        if command == "VERSION":
+    def answer(self) -> Json:
+        """The object to print, None for nothing. Raises PluginError."""
+        check_command(self.environment)
+        stdin = read_stdin()
+        if self.environment.command == "VERSION":
             return self._version(stdin)
+        from vpccni_plugin.verbs import Call
+
         raw = parse_config(stdin)
         config = Config(raw, self.environment)
-        self.log.path, self.log.level = config.log_file, config.log_level
+        log = self.log
+        log.path, log.level = config.log_file, config.log_level
         if config.cni_version in SUPPORTED_VERSIONS:
             self.cni_version = config.cni_version
-        check_version(command, config.cni_version)
+        check_version(self.environment.command, config.cni_version)
         config.check()
-        if command == "GC":
-            return self._gc(config)
-        if command == "STATUS":
-            self._rpc(config, "Status", messages.STATUS_REQUEST, {"plugin_version": VERSION})
-            return None
-        check_pod_environment(self.environment)
-        request = self._pod_request(config)
-        if command == "ADD":
-            return self._add(config, request)
-        if command == "DEL":
-            return self._del(config, request)
-        return self._check(config, request)
+        return Call(self.environment, config, log, self.traceparent, self.started_unix_ns).run()
 
     def _version(self, stdin: bytes) -> Json:
-        asked = ""
-        if stdin.strip():
-            asked = str(parse_config(stdin).get("cniVersion", ""))
-        # The specification wants the configuration's version echoed; a version that we do not know is not.
-        version = asked if asked in SUPPORTED_VERSIONS else LATEST_VERSION
-        return {"cniVersion": version, "supportedVersions": list(SUPPORTED_VERSIONS)}
+        """The configuration is optional here; its cniVersion is echoed when we support it."""
+        asked = parse_config(stdin).get("cniVersion") if stdin.strip() else None
+        if isinstance(asked, str) and asked in SUPPORTED_VERSIONS:
+            self.cni_version = asked
+        return {"cniVersion": self.cni_version, "supportedVersions": list(SUPPORTED_VERSIONS)}
 
-    def _pod_request(self, config: Config) -> Message:
-        environment = self.environment
-        pod = pod_identity(environment)
-        self.log.fields["pod"] = f"{pod['namespace']}/{pod['name']}"
-        return {
-            "key": {
-                "network_name": config.name,
-                "container_id": environment.container_id,
+    @property
+    def traceparent(self) -> str:
+        if not self._traceparent:
+            from vpccni_plugin.trace import traceparent
+
+            self._traceparent = traceparent(self.environment.traceparent, self.environment.container_id)
+        return self._traceparent
+
+    @property
+    def trace_id(self) -> str:
+        return self.traceparent[3:35]
+
+    @property
+    def log(self) -> Log:
+        if self._log is None:
+            from vpccni_plugin.log import Log
+
+            environment = self.environment
+            self._log = Log()
+            self._log.fields = {
+                "containerID": environment.container_id,
+                "netns": environment.netns,
                 "ifname": environment.ifname,
-            },
-            "pod": pod,
-            "netns": environment.netns,
-            "conf": {
-                "veth_prefix": config.veth_prefix,
-                "mtu": config.mtu,
-                "sg_enforcing_mode": config.enforcing_mode,
-            },
-            "plugin_version": VERSION,
-            "started_unix_ns": self.started_unix_ns,
+                "traceID": self.trace_id,
+            }
+        return self._log
+
+    def error_object(self, failure: PluginError) -> Json:
+        from vpccni_plugin.errors import error_object
+
+        return error_object(failure, self.environment.command, self.cni_version, self.trace_id)
+
+    def finish(self, failure: PluginError | None) -> None:
+        """Writes the log; a VERSION that worked has none."""
+        command = self.environment.command
+        if command == "VERSION" and failure is None:
+            return
+        import time
+
+        now = time.time_ns()
+        fields: dict[str, Json] = {
+            "reason": failure.reason if failure else "",
+            "durationMs": (now - self.started_unix_ns) // 1000 / 1000,
         }
-
-    def _add(self, config: Config, request: Message) -> Json:
-        _check_netns_exists(self.environment.netns)
-        parse_prev_result(config.raw)  # not used, but a malformed one is refused
-        answer = self._rpc(config, "AddPod", messages.ADD_POD_REQUEST, request)
-        try:
-            result = decode(messages.ADD_POD_RESPONSE, answer)["result"]
-        except WireError as exc:
-            raise PluginError("INTERNAL", f"ipam's answer cannot be decoded: {exc}") from None
-        if result is None:
-            raise PluginError("INTERNAL", "ipam's answer has no result")
-        return render(result, config.cni_version)
-
-    def _del(self, config: Config, request: Message) -> Json:
-        try:
-            request["prev_result"] = parse_prev_result(config.raw)
-        except PluginError as exc:
-            # ipam knows the pod without it; refusing would keep the pod Terminating for ever.
-            request["prev_result"] = None
-            self.log.add("WARN", time.time_ns(), "prevResult ignored", {"error": exc.message})
-        try:
-            self._rpc(config, "DelPod", messages.DEL_POD_REQUEST, request)
-        except TransportError as exc:
-            self._queue_del(config, request, exc)
-        return None
-
-    def _queue_del(self, config: Config, request: Message, cause: TransportError) -> None:
-        """ipam did not answer. DelPod is idempotent, so it is safe to replay one that was half done."""
-        from vpccni_plugin.del_queue import enqueue
-
-        try:
-            path = enqueue(config.pending_del_dir, request)
-        except PluginError as exc:
-            raise PluginError("IPAM_UNREACHABLE", f"{cause.message}, {exc.message}") from None
-        fields: dict[str, Json] = {"reason": cause.reason, "error": cause.message, "file": path}
-        self.log.add("WARN", time.time_ns(), "DEL queued: ipam did not answer", fields)
-
-    def _check(self, config: Config, request: Message) -> Json:
-        request["prev_result"] = parse_prev_result(config.raw)
-        if request["prev_result"] is None:
-            raise PluginError("CONFIG_INVALID", "prevResult is missing; allowed: the result of this attachment's ADD")
-        self._rpc(config, "CheckPod", messages.CHECK_POD_REQUEST, request)
-        return None
-
-    def _gc(self, config: Config) -> Json:
-        request: Message = {
-            "network_name": config.name,
-            "valid_attachments": valid_attachments(config.raw),
-            "plugin_version": VERSION,
-        }
-        answer = self._rpc(config, "Gc", messages.GC_REQUEST, request)
-        self.log.fields["released"] = decode(messages.GC_RESPONSE, answer)["released"]
-        return None
-
-    def _rpc(self, config: Config, method: str, table: Table, request: Message) -> bytes:
-        from vpccni_plugin.grpc_call import call
-
-        metadata = (("traceparent", self.traceparent),)
-        deadline = DEADLINES[self.environment.command]
-        return call(config.socket, messages.SERVICE + method, encode(table, request), metadata, deadline)
-
-
-def _check_netns_exists(path: str) -> None:
-    """Cheap, and it tells a gone sandbox from a broken one before ipam takes an address. What it is, netconf checks."""
-    try:
-        posix.stat(path.encode())
-    except (FileNotFoundError, NotADirectoryError):
-        raise PluginError("NETNS_GONE", f"CNI_NETNS {path!r} does not exist") from None
-    except OSError:
-        return  # netconf, which has to open it, says what is wrong
+        if failure is None:
+            self.log.add("INFO", now, f"{command} done", fields)
+        else:
+            fields["error"] = failure.message
+            fields["origin"] = failure.origin
+            self.log.add("ERROR", now, f"{command or 'call'} failed", fields)
+        self.log.flush()
 
 
 def read_stdin() -> bytes:
@@ -198,29 +155,6 @@ def read_stdin() -> bytes:
             return bytes(data[: MAX_CONFIG + 1])
 
 
-def run(environ: Mapping[bytes, bytes], started_unix_ns: int) -> int:
-    """The exit status of the process: 0, or 1 after a CNI error object was printed."""
-    environment = Environment(environ)
-    call = Call(environment, started_unix_ns)
-    output: Json = None
-    failure: PluginError | None = None
-    try:
-        check_command(environment)
-        output = call.run(read_stdin())
-    except PluginError as exc:
-        failure = exc
-    except Exception as exc:  # noqa: BLE001 - the runtime must get an error object whatever happens
-        failure = PluginError("INTERNAL", f"{type(exc).__name__}: {exc}{_where(exc)}")
-    if failure is not None:
-        trace_id = trace_id_of(call.traceparent)
-        output = error_object(failure, environment.command, call.cni_version, trace_id)
-    if output is not None:
-        _write_stdout(dumps(output).encode("utf-8", "replace") + b"\n")
-    if environment.command != "VERSION" or failure is not None:
-        _finish_log(call, failure)
-    return 0 if failure is None else 1
-
-
 def _where(exc: BaseException) -> str:
     """File and line of the innermost frame; the traceback module is not in the binary."""
     traceback = exc.__traceback__
@@ -229,23 +163,6 @@ def _where(exc: BaseException) -> str:
     if traceback is None:
         return ""
     return f" ({traceback.tb_frame.f_code.co_filename.rpartition('/')[2]}:{traceback.tb_lineno})"
-
-
-def _finish_log(call: Call, failure: PluginError | None) -> None:
-    now = time.time_ns()
-    command = call.environment.command or "(no command)"
-    fields: dict[str, Json] = {"reason": failure.reason if failure else "", "durationMs": _duration_ms(call, now)}
-    if failure is None:
-        call.log.add("INFO", now, f"{command} done", fields)
-    else:
-        fields["error"] = failure.message
-        fields["origin"] = failure.origin
-        call.log.add("ERROR", now, f"{command} failed", fields)
-    call.log.flush()
-
-
-def _duration_ms(call: Call, now: int) -> float:
-    return (now - call.started_unix_ns) // 1000 / 1000
 
 
 def _write_stdout(data: bytes) -> None:

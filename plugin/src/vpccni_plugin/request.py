@@ -68,9 +68,10 @@ class Config:
     def __init__(self, raw: Mapping[str, Json], environment: Environment) -> None:
         self.raw = raw
         self.cni_version = _text(raw, "cniVersion", "")
-        # Logging first: what follows can fail, and the failure should reach the log that was asked for.
         self.log_level = _text(raw, "pluginLogLevel", "DEBUG")
         self.log_file = _text(raw, "pluginLogFile", DEFAULT_LOG_FILE)
+        if self.log_file.strip().lower() == "stdout":
+            raise _invalid("pluginLogFile", self.log_file, '"stderr" or a path; stdout carries the CNI result')
         self.name = _text(raw, "name", "")
         self.mtu = MAX_MTU
         self.veth_prefix = _text(raw, "vethPrefix", "eni")
@@ -86,8 +87,6 @@ class Config:
         _check_veth_prefix(self.veth_prefix)
         if self.enforcing_mode not in _ENFORCING_MODES:
             raise _invalid("podSGEnforcingMode", self.enforcing_mode, '"strict" or "standard"')
-        if self.log_file.strip().lower() == "stdout":
-            raise _invalid("pluginLogFile", self.log_file, '"stderr" or a path; stdout carries the CNI result')
         self.socket = self.socket.removeprefix("unix://")
         if not self.socket.startswith("/") or len(self.socket.encode()) > _MAX_SOCKET_PATH:
             raise _invalid("ipamSocket", self.socket, f"an absolute path of at most {_MAX_SOCKET_PATH} bytes")

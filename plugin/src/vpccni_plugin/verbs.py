@@ -1,0 +1,155 @@
+"""The verbs of the specification but VERSION: each is one call of ipam."""
+
+from __future__ import annotations
+
+import posix
+import time
+
+from vpccni_plugin.errors import PluginError, TransportError
+from vpccni_plugin.grpc_call import call
+from vpccni_plugin.messages import (
+    ADD_POD_REQUEST,
+    ADD_POD_RESPONSE,
+    CHECK_POD_REQUEST,
+    DEL_POD_REQUEST,
+    GC_REQUEST,
+    GC_RESPONSE,
+    SERVICE,
+    STATUS_REQUEST,
+)
+from vpccni_plugin.protowire import WireError, decode, encode
+from vpccni_plugin.reason_table import VERSION
+from vpccni_plugin.request import check_pod_environment, pod_identity, valid_attachments
+from vpccni_plugin.result import parse_prev_result, render
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from vpccni_plugin.jsonlite import Json
+    from vpccni_plugin.log import Log
+    from vpccni_plugin.protowire import Message, Table
+    from vpccni_plugin.request import Config, Environment
+
+# Seconds. ADD may wait for an ENI to be attached; ipam bounds that wait itself, earlier than this.
+DEADLINES = {"ADD": 60.0, "DEL": 20.0, "CHECK": 10.0, "GC": 10.0, "STATUS": 10.0}
+
+
+class Call:
+    """One call of ipam for one verb, and what it needs to know."""
+
+    def __init__(
+        self, environment: Environment, config: Config, log: Log, traceparent: str, started_unix_ns: int
+    ) -> None:
+        self.environment = environment
+        self.config = config
+        self.log = log
+        self.traceparent = traceparent
+        self.started_unix_ns = started_unix_ns
+
+    def run(self) -> Json:
+        """Does what CNI_COMMAND says; the result to print, or None. Raises PluginError."""
+        command = self.environment.command
+        if command == "GC":
+            return self._gc()
+        if command == "STATUS":
+            self._rpc("Status", STATUS_REQUEST, {"plugin_version": VERSION})
+            return None
+        check_pod_environment(self.environment)
+        request = self._pod_request()
+        if command == "ADD":
+            return self._add(request)
+        if command == "DEL":
+            return self._del(request)
+        return self._check(request)
+
+    def _pod_request(self) -> Message:
+        environment = self.environment
+        pod = pod_identity(environment)
+        self.log.fields["pod"] = f"{pod['namespace']}/{pod['name']}"
+        return {
+            "key": {
+                "network_name": self.config.name,
+                "container_id": environment.container_id,
+                "ifname": environment.ifname,
+            },
+            "pod": pod,
+            "netns": environment.netns,
+            "conf": {
+                "veth_prefix": self.config.veth_prefix,
+                "mtu": self.config.mtu,
+                "sg_enforcing_mode": self.config.enforcing_mode,
+            },
+            "plugin_version": VERSION,
+            "started_unix_ns": self.started_unix_ns,
+        }
+
+    def _add(self, request: Message) -> Json:
+        _check_netns_exists(self.environment.netns)
+        parse_prev_result(self.config.raw)  # not used, but a malformed one is refused
+        answer = self._rpc("AddPod", ADD_POD_REQUEST, request)
+        result = _decode(ADD_POD_RESPONSE, answer)["result"]
+        if result is None:
+            raise PluginError("INTERNAL", "ipam's answer has no result")
+        return render(result, self.config.cni_version)
+
+    def _del(self, request: Message) -> Json:
+        try:
+            request["prev_result"] = parse_prev_result(self.config.raw)
+        except PluginError as exc:
+            # ipam knows the pod without it; refusing would keep the pod Terminating for ever.
+            request["prev_result"] = None
+            self.log.add("WARN", time.time_ns(), "prevResult ignored", {"error": exc.message})
+        try:
+            self._rpc("DelPod", DEL_POD_REQUEST, request)
+        except TransportError as exc:
+            self._queue_del(request, exc)
+        return None
+
+    def _queue_del(self, request: Message, cause: TransportError) -> None:
+        """ipam did not answer. DelPod is idempotent, so it is safe to replay one that was half done."""
+        from vpccni_plugin.del_queue import enqueue
+
+        try:
+            path = enqueue(self.config.pending_del_dir, request)
+        except PluginError as exc:
+            raise PluginError("IPAM_UNREACHABLE", f"{cause.message}, {exc.message}") from None
+        fields: dict[str, Json] = {"reason": cause.reason, "error": cause.message, "file": path}
+        self.log.add("WARN", time.time_ns(), "DEL queued: ipam did not answer", fields)
+
+    def _check(self, request: Message) -> Json:
+        request["prev_result"] = parse_prev_result(self.config.raw)
+        if request["prev_result"] is None:
+            raise PluginError("CONFIG_INVALID", "prevResult is missing; allowed: the result of this attachment's ADD")
+        self._rpc("CheckPod", CHECK_POD_REQUEST, request)
+        return None
+
+    def _gc(self) -> Json:
+        request: Message = {
+            "network_name": self.config.name,
+            "valid_attachments": valid_attachments(self.config.raw),
+            "plugin_version": VERSION,
+        }
+        answer = self._rpc("Gc", GC_REQUEST, request)
+        self.log.fields["released"] = _decode(GC_RESPONSE, answer)["released"]
+        return None
+
+    def _rpc(self, method: str, table: Table, request: Message) -> bytes:
+        metadata = (("traceparent", self.traceparent),)
+        deadline = DEADLINES[self.environment.command]
+        return call(self.config.socket, SERVICE + method, encode(table, request), metadata, deadline)
+
+
+def _decode(table: Table, answer: bytes) -> Message:
+    try:
+        return decode(table, answer)
+    except WireError as exc:
+        raise PluginError("INTERNAL", f"ipam's answer cannot be decoded: {exc}") from None
+
+
+def _check_netns_exists(path: str) -> None:
+    """Cheap, and it tells a gone sandbox from a broken one before ipam takes an address. What it is, netconf checks."""
+    try:
+        posix.stat(path.encode())
+    except (FileNotFoundError, NotADirectoryError):
+        raise PluginError("NETNS_GONE", f"CNI_NETNS {path!r} does not exist") from None
+    except OSError:
+        return  # netconf, which has to open it, says what is wrong

@@ -6,6 +6,9 @@ from collections.abc import Callable, Sequence
 
 from vpccni_lab.ec2 import events, instances, network
 from vpccni_lab.ec2.addressing import Wish
+from vpccni_lab.ec2.api import dispatch
+from vpccni_lab.ec2.api.dispatch import Reply
+from vpccni_lab.ec2.api.params import Params
 from vpccni_lab.ec2.calls import CallLog
 from vpccni_lab.ec2.faults import FaultTable
 from vpccni_lab.ec2.instances import NewInstance
@@ -23,6 +26,7 @@ class Ec2:
     def __init__(self, clock: Callable[[], float], seed: int = 0, address_choice: str = "random") -> None:
         self.world = World(clock, seed, address_choice)
         self.calls = CallLog()
+        self.imds_calls = CallLog()
 
     # time and events
 
@@ -49,6 +53,10 @@ class Ec2:
     def subscribe(self, callback: Callable[[events.Event], None]) -> Callable[[], None]:
         """Events from now on; the returned function ends it."""
         return self.world.subscribe(callback)
+
+    def call(self, caller: str, action: str, params: Params) -> Reply:
+        """An API call without HTTP (tests, simulations): same rules, faults and log. See Reply for delays."""
+        return dispatch.call(self, caller, action, params)
 
     # building
 

@@ -1,0 +1,87 @@
+"""One API call from arrival to answer, without HTTP: faults, throttling, the action, the log."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from typing import TYPE_CHECKING
+
+from vpccni_lab.ec2 import errors
+from vpccni_lab.ec2.api.actions import ACTIONS
+from vpccni_lab.ec2.api.params import Params, Result
+from vpccni_lab.ec2.calls import Call, summarise
+from vpccni_lab.ec2.errors import Ec2Error
+from vpccni_lab.ec2.faults import Kind, Scope
+
+if TYPE_CHECKING:
+    from vpccni_lab.ec2.state import Ec2
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reply:
+    """``error`` or ``result``. ``delay``: seconds before it goes out; ``cut``: after that the connection is closed instead."""
+
+    request_id: str
+    result: Result = dataclasses.field(default_factory=dict)
+    error: Ec2Error | None = None
+    delay: float = 0.0
+    cut: bool = False
+
+    @property
+    def code(self) -> str:
+        return "NoAnswer" if self.cut else self.error.code if self.error else "OK"
+
+    def value(self) -> Result:
+        """The result. Raises the Ec2Error, or TimeoutError where no answer would have come."""
+        if self.cut:
+            raise TimeoutError(f"no answer (request {self.request_id})")
+        if self.error:
+            raise self.error
+        return self.result
+
+
+def call(ec2: Ec2, caller: str, action: str, params: Params) -> Reply:
+    """Never raises for what a client did; the model is brought up to date first."""
+    ec2.advance()
+    world = ec2.world
+    now = world.now()
+    request_id = str(uuid.UUID(int=world.rng.getrandbits(128), version=4))
+    with world.as_caller(caller):
+        reply = _answer(ec2, world.scope(action), action, params, request_id)
+    ec2.calls.add(Call(now, caller, action, summarise(params), reply.code, reply.delay, request_id))
+    return reply
+
+
+def _answer(ec2: Ec2, scope: Scope, action: str, params: Params, request_id: str) -> Reply:
+    now, faults = ec2.world.now(), ec2.faults
+    if action not in ACTIONS:
+        return Reply(request_id, error=errors.invalid_action(action))
+    late = faults.find(Kind.DELAY, scope, now)
+    delay = late.seconds if late else 0.0
+    for kind in (Kind.RESET, Kind.TIMEOUT):
+        fault = faults.find(kind, scope, now)
+        if fault:
+            if fault.executes:
+                _execute(ec2, scope, action, params)
+            return Reply(request_id, delay=fault.seconds if kind == Kind.TIMEOUT else 0.0, cut=True)
+    outcome = _execute(ec2, scope, action, params)
+    if isinstance(outcome, Ec2Error):
+        return Reply(request_id, error=outcome, delay=delay)
+    return Reply(request_id, outcome, delay=delay)
+
+
+def _execute(ec2: Ec2, scope: Scope, action: str, params: Params) -> Result | Ec2Error:
+    now, faults = ec2.world.now(), ec2.faults
+    fault = faults.find(Kind.ERROR, scope, now)
+    if fault:
+        return Ec2Error(fault.code or "InternalError", fault.message or "An internal error has occurred", fault.status)
+    if faults.find(Kind.THROTTLE, scope, now):
+        return errors.throttled()
+    if faults.find(Kind.DENY, scope, now):
+        return errors.unauthorized(action, scope.callers[0] if scope.callers else "unknown")
+    if params.get("DryRun"):
+        return errors.dry_run()
+    try:
+        return ACTIONS[action](ec2.world, params)
+    except Ec2Error as error:
+        return error

@@ -88,3 +88,9 @@ def dry_run() -> Ec2Error:
 
 def invalid_action(action: str) -> Ec2Error:
     return Ec2Error("InvalidAction", f"The action {action} is not valid for this web service.")
+
+
+def internal(
+    message: str = "An internal error has occurred", code: str = "InternalError", status: int = 500
+) -> Ec2Error:
+    return Ec2Error(code, message, status)

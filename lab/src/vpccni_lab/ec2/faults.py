@@ -28,12 +28,10 @@ class Kind(enum.StrEnum):
     ATTACH_DELAY = "attach-delay"  # [seconds] attaching takes this long
     ATTACH_STUCK = "attach-stuck"  # stays attaching while the fault stands
     DETACH_DELAY = "detach-delay"  # [seconds] detaching takes this long
+    DESCRIBE_STALE = "describe-stale"  # [seconds] describe calls show ENIs as they were that long ago
     IMDS_STALE = "imds-stale"  # [seconds] IMDS shows the state of that long ago
     IMDS_ERROR = "imds-error"  # [status] IMDS answers this status
     IMDS_TIMEOUT = "imds-timeout"  # [seconds]
-
-
-_IMDS_KINDS = (Kind.IMDS_STALE, Kind.IMDS_ERROR, Kind.IMDS_TIMEOUT)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 R = TypeVar("R")
+_SLACK: Final = 64
 
 
 class History(Generic[R]):
@@ -23,6 +24,8 @@ class History(Generic[R]):
     def drop(self, key: str, now: float) -> None:
         del self._now[key]
         self._note(key, None, now)
+        if len(self._past) > 2 * len(self._now) + _SLACK:
+            self._forget(now)
 
     def _note(self, key: str, record: R | None, now: float) -> None:
         versions = self._past.setdefault(key, [])
@@ -34,7 +37,7 @@ class History(Generic[R]):
         while len(versions) > 1 and versions[1][0] <= cut:
             versions.pop(0)
 
-    def forget(self, now: float) -> None:
+    def _forget(self, now: float) -> None:
         """Drop the past of records that are gone for longer than the horizon."""
         cut = now - self._horizon()
         gone = [key for key, versions in self._past.items() if versions[-1][1] is None and versions[-1][0] <= cut]
@@ -69,7 +72,3 @@ class History(Generic[R]):
         """In order of creation."""
         views = (self.as_of(key, when) for key in self._past)
         return [record for record in views if record is not None]
-
-    def born(self, key: str) -> float:
-        """Time of the oldest version kept."""
-        return self._past[key][0][0]

@@ -26,8 +26,11 @@ class Handle:
         await self._runner.cleanup()
 
 
-async def listen(sock: socket.socket, handler: Handler) -> Handle:
-    """Serve on ``sock`` (bound; made non-blocking and closed in the end) in the running loop."""
+async def listen(sock: socket.socket, handler: Handler, failed: Callable[[], web.Response]) -> Handle:
+    """Serve on ``sock`` (bound; made non-blocking and closed in the end) in the running loop.
+
+    ``failed`` makes the answer where the handler has a defect; the log has the stack.
+    """
     sock.setblocking(False)
 
     async def guarded(request: web.BaseRequest) -> web.StreamResponse:
@@ -36,9 +39,8 @@ async def listen(sock: socket.socket, handler: Handler) -> Handle:
         except web.HTTPException as error:
             return error
         except Exception:  # noqa: BLE001 (logged with its stack; the listener must live on)
-            # A defect of the lab's own: the client gets a server error, as EC2 would give, and the log the stack.
             _log.exception("request failed: %s %s", request.method, request.path_qs)
-            return web.Response(status=500, text="internal error of the lab; see its log")
+            return failed()
 
     runner = web.ServerRunner(web.Server(guarded), handle_signals=False, shutdown_timeout=_GRACE)
     await runner.setup()

@@ -13,6 +13,7 @@ from vpccni_lab.ec2.records import NO_TAGS, Eni, Instance, PublicAddress, Tags
 from vpccni_lab.ec2.world import World
 
 _PUBLIC_BASE = int(IPv4Address("203.0.113.1"))  # TEST-NET-3, then on into the numbers after it
+_REMEMBERED = 3600.0  # seconds that a terminated instance is still described
 IMAGE = "ami-0123456789abcdef0"
 
 
@@ -62,7 +63,7 @@ def run(world: World, new: NewInstance) -> Instance:
     except errors.Ec2Error:
         for eni in made:
             if world.enis[eni.id].attachment is None:
-                interfaces.delete(world, eni.id)
+                interfaces.destroy(world, eni)
         raise
 
 
@@ -87,7 +88,7 @@ def _launch(world: World, new: NewInstance, held: list[tuple[int, int, Eni, bool
         client_token=new.client_token,
         tags=dict(new.tags),
     )
-    world.instances.put(instance.id, instance, world.now())
+    world.put_instance(instance)
     world.emit(events.InstanceLaunched(instance))
     if new.public_ip or world.subnets[first.subnet_id].map_public_ip:
         public = "" if new.public_ip in ("", "auto") else new.public_ip
@@ -103,7 +104,7 @@ def terminate(world: World, instance_id: str) -> tuple[str, str]:
     before = instance.state
     if not instance.alive:
         return before, before
-    world.instances.put(instance.id, dataclasses.replace(instance, state="shutting-down"), world.now())
+    world.put_instance(dataclasses.replace(instance, state="shutting-down"))
     if world.timings.terminate:
         world.timeline.at(world.now() + world.timings.terminate, lambda: _gone(world, instance_id))
     else:
@@ -114,9 +115,9 @@ def terminate(world: World, instance_id: str) -> tuple[str, str]:
 def _gone(world: World, instance_id: str) -> None:
     for eni in world.enis_of(instance_id):
         interfaces.detach_from_dead(world, eni)
-    instance = dataclasses.replace(world.instances[instance_id], state="terminated")
-    world.instances.put(instance_id, instance, world.now())
+    instance = world.put_instance(dataclasses.replace(world.instances[instance_id], state="terminated"))
     world.attached.pop(instance_id, None)
+    world.timeline.at(world.now() + _REMEMBERED, lambda: world.instances.drop(instance_id, world.now()))
     world.emit(events.InstanceTerminated(instance))
 
 

@@ -14,6 +14,7 @@ from vpccni_lab.ec2.records import Attachment, ConnectionTracking, Eni, Instance
 from vpccni_lab.ec2.world import World
 
 INTERFACE_TYPES: Final = ("interface", "efa", "efa-only", "trunk", "branch")
+_MAX_TOKENS: Final = 10_000
 _STUCK_RECHECK: Final = 1.0  # seconds between looks at whether an attach-stuck fault still stands
 
 
@@ -43,7 +44,7 @@ def create(world: World, new: NewEni) -> Eni:
     Raises Ec2Error InvalidSubnetID.NotFound, InvalidGroup.NotFound, IdempotentParameterMismatch, InsufficientFree…, and so on.
     """
     if new.client_token:
-        known = world.client_tokens.get(("CreateNetworkInterface", new.client_token))
+        known = world.client_tokens.get(new.client_token)
         if known and known[1] in world.enis:
             if known[0] != new.fingerprint:
                 raise errors.Ec2Error(
@@ -53,7 +54,9 @@ def create(world: World, new: NewEni) -> Eni:
             return world.enis[known[1]]
     eni = _create(world, new)
     if new.client_token:
-        world.client_tokens["CreateNetworkInterface", new.client_token] = (new.fingerprint, eni.id)
+        world.client_tokens[new.client_token] = (new.fingerprint, eni.id)
+        if len(world.client_tokens) > _MAX_TOKENS:
+            del world.client_tokens[next(iter(world.client_tokens))]
     return eni
 
 
@@ -125,7 +128,8 @@ def attach(
     at_once: bool = False,
 ) -> Attachment:
     """AttachNetworkInterface. The link comes after the attach delay (``at_once``: now, as for a primary ENI)."""
-    eni, instance = world.eni(eni_id), world.instance(instance_id)
+    eni = world.enis[eni_id] if at_once else world.eni(eni_id)
+    instance = world.instance(instance_id)
     if eni.attachment is not None:
         raise errors.Ec2Error("InvalidNetworkInterface.InUse", f"Interface: [{eni_id}] in use.")
     _check_attach(world, eni, instance, device_index, network_card)
@@ -183,7 +187,7 @@ def _attachments(world: World, instance_id: str) -> list[Attachment]:
 
 
 def _delay(world: World, kind: Kind, action: str, eni: Eni, otherwise: float) -> float:
-    scope = world.scope(action, eni.subnet_id, world.enis[eni.id].instance_id)
+    scope = world.scope(action=action, subnet=eni.subnet_id, instance=world.enis[eni.id].instance_id)
     fault = world.faults.find(kind, scope, world.now())
     return fault.seconds if fault else otherwise
 
@@ -197,7 +201,7 @@ def _attached(world: World, eni_id: str, attachment_id: str) -> None:
         or eni.attachment.status != "attaching"
     ):
         return
-    scope = world.scope("AttachNetworkInterface", eni.subnet_id, eni.instance_id)
+    scope = world.scope(action="AttachNetworkInterface", subnet=eni.subnet_id, instance=eni.instance_id)
     if world.faults.stands(Kind.ATTACH_STUCK, scope, world.now()):
         world.timeline.at(world.now() + _STUCK_RECHECK, lambda: _attached(world, eni_id, attachment_id))
         return
@@ -250,7 +254,7 @@ def detach_from_dead(world: World, eni: Eni) -> None:
     assert eni.attachment is not None
     _detached(world, eni.id, eni.attachment.id)
     if eni.attachment.delete_on_termination:
-        _destroy(world, world.enis[eni.id])
+        destroy(world, world.enis[eni.id])
 
 
 def delete(world: World, eni_id: str) -> None:
@@ -258,10 +262,11 @@ def delete(world: World, eni_id: str) -> None:
     eni = world.eni(eni_id)
     if eni.attachment is not None:
         raise errors.invalid_value(f"Network interface '{eni_id}' is currently in use.")
-    _destroy(world, eni)
+    destroy(world, eni)
 
 
-def _destroy(world: World, eni: Eni) -> None:
+def destroy(world: World, eni: Eni) -> None:
+    """The ENI is gone, its addresses free."""
     for address in eni.public:
         if address.allocation_id:
             world.public[address.public_ip] = dataclasses.replace(address, association_id="", eni_id="", private_ip="")

@@ -31,7 +31,7 @@ class Ec2Server:
         async def handler(request: web.BaseRequest) -> web.StreamResponse:
             return await self._handle(request, caller)
 
-        return await listen(sock, handler)
+        return await listen(sock, handler, lambda: self._refuse(errors.internal()))
 
     async def _handle(self, request: web.BaseRequest, caller: str | None) -> web.StreamResponse:
         if request.method not in ("GET", "POST"):

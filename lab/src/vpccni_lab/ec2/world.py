@@ -50,8 +50,10 @@ class World:
         self.attached: dict[str, dict[str, None]] = {}  # instance id -> ENI ids, in order of attaching
         self.by_attachment: dict[str, str] = {}  # attachment id -> ENI id
         self.macs: set[str] = set()
-        self.client_tokens: dict[tuple[str, str], tuple[str, str]] = {}  # (action, token) -> (fingerprint, resource id)
-        self.caller = ""
+        self.client_tokens: dict[str, tuple[str, str]] = {}  # token -> (fingerprint, ENI id), oldest first
+        self._names: dict[str, str] = {}  # name of a live instance -> its id
+        self._caller = ""
+        self._action = ""
         self._subscribers: list[Callable[[events.Event], None]] = []
 
     def horizon(self) -> float:
@@ -84,36 +86,41 @@ class World:
         for callback in list(self._subscribers):
             callback(event)
 
-    # who asks (for faults that are scoped to a caller)
+    # who asks for what (faults are scoped by it)
 
     @contextlib.contextmanager
-    def as_caller(self, caller: str) -> Iterator[None]:
-        before, self.caller = self.caller, caller
+    def during(self, caller: str, action: str) -> Iterator[None]:
+        before = (self._caller, self._action)
+        self._caller, self._action = caller, action
         try:
             yield
         finally:
-            self.caller = before
+            self._caller, self._action = before
 
-    def fault(self, kind: Kind, *, action: str = "", subnet: str = "", instance: str = "") -> bool:
-        """Whether a fault of this kind hits the current caller (or the instance concerned)."""
-        return self.faults.find(kind, self.scope(action, subnet, instance), self.now()) is not None
+    def fault(self, kind: Kind, *, subnet: str = "") -> bool:
+        """Whether a fault of this kind hits the call under way."""
+        return len(self.faults) > 0 and self.faults.find(kind, self.scope(subnet=subnet), self.now()) is not None
 
-    def scope(self, action: str = "", subnet: str = "", instance: str = "") -> Scope:
-        names = [self.caller] if self.caller else []
-        for identity in (self.caller, instance):
+    def scope(self, *, action: str = "", subnet: str = "", instance: str = "") -> Scope:
+        """Of the call under way, or of ``action`` on ``instance`` where the model acts by itself."""
+        names = [self._caller] if self._caller else []
+        for identity in (self._caller, instance):
             found = self.find_instance(identity)
             if found:
                 names += [found.id, found.name]
-        return Scope(tuple(dict.fromkeys(names)), action, subnet)
+        return Scope(tuple(dict.fromkeys(names)), action or self._action, subnet)
 
     def find_instance(self, identity: str) -> Instance | None:
-        """By id, or by name."""
-        if not identity:
-            return None
-        found = self.instances.get(identity)
-        if found is not None:
-            return found
-        return next((i for i in self.instances.values() if i.name == identity and i.alive), None)
+        """By id, or by the name of a live one."""
+        return self.instances.get(identity) or self.instances.get(self._names.get(identity, ""))
+
+    def put_instance(self, instance: Instance) -> Instance:
+        self.instances.put(instance.id, instance, self.now())
+        if instance.alive:
+            self._names[instance.name] = instance.id
+        elif self._names.get(instance.name) == instance.id:
+            del self._names[instance.name]
+        return instance
 
     # look-ups that raise EC2's errors
 
@@ -158,7 +165,22 @@ class World:
 
     # views
 
+    def describe_age(self) -> float:
+        """Seconds by which what describe calls show of ENIs is old."""
+        fault = self.faults.find(Kind.DESCRIBE_STALE, self.scope(), self.now()) if len(self.faults) else None
+        return max(self.timings.describe_lag, fault.seconds if fault else 0.0)
+
     def described_enis(self) -> list[Eni]:
         """All ENIs as describe calls show them."""
-        lag = self.timings.describe_lag
-        return self.enis.all_as_of(self.now() - lag) if lag else list(self.enis.values())
+        age = self.describe_age()
+        return self.enis.all_as_of(self.now() - age) if age else list(self.enis.values())
+
+    def described_eni(self, eni_id: str) -> Eni | None:
+        age = self.describe_age()
+        return self.enis.as_of(eni_id, self.now() - age) if age else self.enis.get(eni_id)
+
+    def described_enis_of(self, instance_id: str) -> list[Eni]:
+        age = self.describe_age()
+        if not age:
+            return self.enis_of(instance_id)
+        return [eni for eni in self.enis.all_as_of(self.now() - age) if eni.instance_id == instance_id]

@@ -42,21 +42,21 @@ class ImdsServer:
         async def handler(request: web.BaseRequest) -> web.StreamResponse:
             return await self._handle(request, instance_id)
 
-        return await listen(sock, handler)
+        return await listen(sock, handler, lambda: _status(500))
 
     async def _handle(self, request: web.BaseRequest, instance_id: str) -> web.StreamResponse:
         self._ec2.advance()
         version, _, path = request.path.lstrip("/").partition("/")
         path = path.strip("/")
-        instance = self._ec2.instance(instance_id)
+        instance = self._ec2.world.instances.get(instance_id)
+        if instance is None or instance.state == "terminated":
+            return _cut(request)  # the machine is gone
         scope = Scope((instance.name, instance.id), path)
         now = self._ec2.world.now()
         stuck = self._ec2.faults.find(Kind.IMDS_TIMEOUT, scope, now)
         if stuck:
             await asyncio.sleep(stuck.seconds)
-            if request.transport is not None:
-                request.transport.abort()
-            return web.Response(status=500)
+            return _cut(request)
         failing = self._ec2.faults.find(Kind.IMDS_ERROR, scope, now)
         reply = web.Response(status=failing.status) if failing else self._answer(request, instance, version, path)
         code = "OK" if reply.status == 200 else str(reply.status)
@@ -140,6 +140,12 @@ def _order(eni: Eni) -> tuple[int, int]:
 
 def _sign(stamp: bytes, instance: Instance) -> bytes:
     return hmac.new(b"imds " + instance.id.encode(), stamp, hashlib.sha256).digest()[:24]
+
+
+def _cut(request: web.BaseRequest) -> web.Response:
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=500)
 
 
 def _status(status: int) -> web.Response:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from vpccni_lab.ec2 import errors, network
@@ -56,14 +55,14 @@ def eni_getters(world: World) -> Getters[Eni]:
 
 
 def network_interfaces(world: World, params: Params) -> Result:
-    chosen = picked(world.described_enis(), params, "NetworkInterfaceIds", lambda e: e.id, errors.eni_not_found)
+    chosen = picked(params, "NetworkInterfaceIds", world.described_eni, world.described_enis, errors.eni_not_found)
     found, token = page(filtered(chosen, params, eni_getters(world), lambda e: e.tags), params, lambda e: e.id)
     return {"NetworkInterfaces": [render.eni(world, e) for e in found], "NextToken": token}
 
 
 def network_interface_attribute(world: World, params: Params) -> Result:
     eni_id, name = need(params, "NetworkInterfaceId"), need(params, "Attribute")
-    eni = next((e for e in world.described_enis() if e.id == eni_id), None)
+    eni = world.described_eni(eni_id)
     if eni is None:
         raise errors.eni_not_found([eni_id])
     values: dict[str, tuple[str, Any]] = {
@@ -102,25 +101,20 @@ def _instance_getters(world: World) -> Getters[Instance]:
 
 def instances(world: World, params: Params) -> Result:
     chosen = picked(
-        list(world.instances.values()),
         params,
         "InstanceIds",
-        lambda i: i.id,
+        world.instances.get,
+        lambda: list(world.instances.values()),
         lambda ids: errors.not_found("InvalidInstanceID.NotFound", "instance ID", ids),
     )
     found, token = page(filtered(chosen, params, _instance_getters(world), lambda i: i.tags), params, lambda i: i.id)
-    enis: dict[str, list[Eni]] = {}
-    for eni in world.described_enis() if world.timings.describe_lag else ():
-        enis.setdefault(eni.instance_id, []).append(eni)
     return {
         "Reservations": [
             {
                 "ReservationId": i.reservation_id,
                 "OwnerId": ACCOUNT,
                 "Groups": [],
-                "Instances": [
-                    render.instance(world, i, enis.get(i.id, []) if world.timings.describe_lag else world.enis_of(i.id))
-                ],
+                "Instances": [render.instance(world, i, world.described_enis_of(i.id))],
             }
             for i in found
         ],
@@ -178,10 +172,10 @@ def subnets(world: World, params: Params) -> Result:
         "map-public-ip-on-launch": lambda s: yes_no(s.map_public_ip),
     }
     chosen = picked(
-        list(world.subnets.values()),
         params,
         "SubnetIds",
-        lambda s: s.id,
+        world.subnets.get,
+        lambda: list(world.subnets.values()),
         lambda ids: errors.not_found("InvalidSubnetID.NotFound", "subnet ID", ids),
     )
     found, token = page(filtered(chosen, params, getters, lambda s: s.tags), params, lambda s: s.id)
@@ -202,10 +196,10 @@ def vpcs(world: World, params: Params) -> Result:
         "isDefault": lambda v: ("false",),
     }
     chosen = picked(
-        list(world.vpcs.values()),
         params,
         "VpcIds",
-        lambda v: v.id,
+        world.vpcs.get,
+        lambda: list(world.vpcs.values()),
         lambda ids: errors.not_found("InvalidVpcID.NotFound", "vpc ID", ids),
     )
     found, token = page(filtered(chosen, params, getters, lambda v: v.tags), params, lambda v: v.id)
@@ -223,10 +217,10 @@ def security_groups(world: World, params: Params) -> Result:
         "ip-permission.group-id": lambda g: tuple(r.source for r in g.rules if not r.egress),
     }
     chosen = picked(
-        list(world.groups.values()),
         params,
         "GroupIds",
-        lambda g: g.id,
+        world.groups.get,
+        lambda: list(world.groups.values()),
         lambda ids: errors.not_found("InvalidGroup.NotFound", "security group", ids),
     )
     names = strings(params, "GroupNames")
@@ -276,22 +270,19 @@ def addresses(world: World, params: Params) -> Result:
         "private-ip-address": lambda a: (a.private_ip,),
         "domain": lambda a: ("vpc",),
     }
-    elastic: Sequence[PublicAddress] = [a for a in world.public.values() if a.allocation_id]
-    elastic = picked(
-        elastic,
+    elastic = {a.allocation_id: a for a in world.public.values() if a.allocation_id}
+    chosen = picked(
         params,
         "AllocationIds",
-        lambda a: a.allocation_id,
+        elastic.get,
+        lambda: list(elastic.values()),
         lambda ids: errors.not_found("InvalidAllocationID.NotFound", "allocation ID", ids),
     )
-    elastic = picked(
-        elastic,
-        params,
-        "PublicIps",
-        lambda a: a.public_ip,
-        lambda ids: errors.Ec2Error("InvalidAddress.NotFound", f"Address '{ids[0]}' not found."),
-    )
-    return {"Addresses": [render.address(world, a) for a in filtered(elastic, params, getters, lambda a: a.tags)]}
+    for wanted in strings(params, "PublicIps"):
+        if wanted not in (a.public_ip for a in chosen):
+            raise errors.Ec2Error("InvalidAddress.NotFound", f"Address '{wanted}' not found.")
+    chosen = [a for a in chosen if a.public_ip in (strings(params, "PublicIps") or (a.public_ip,))]
+    return {"Addresses": [render.address(world, a) for a in filtered(chosen, params, getters, lambda a: a.tags)]}
 
 
 def cidr_reservations(world: World, params: Params) -> Result:

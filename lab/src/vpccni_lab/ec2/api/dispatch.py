@@ -46,8 +46,8 @@ def call(ec2: Ec2, caller: str, action: str, params: Params) -> Reply:
     world = ec2.world
     now = world.now()
     request_id = str(uuid.UUID(int=world.rng.getrandbits(128), version=4))
-    with world.as_caller(caller):
-        reply = _answer(ec2, world.scope(action), action, params, request_id)
+    with world.during(caller, action):
+        reply = _answer(ec2, world.scope(), action, params, request_id)
     ec2.calls.add(Call(now, caller, action, summarise(params), reply.code, reply.delay, request_id))
     return reply
 
@@ -74,7 +74,9 @@ def _execute(ec2: Ec2, scope: Scope, action: str, params: Params) -> Result | Ec
     now, faults = ec2.world.now(), ec2.faults
     fault = faults.find(Kind.ERROR, scope, now)
     if fault:
-        return Ec2Error(fault.code or "InternalError", fault.message or "An internal error has occurred", fault.status)
+        return errors.internal(
+            fault.message or "An internal error has occurred", fault.code or "InternalError", fault.status
+        )
     if faults.find(Kind.THROTTLE, scope, now):
         return errors.throttled()
     if faults.find(Kind.DENY, scope, now):

@@ -64,23 +64,23 @@ def _getter(name: str, getters: Getters[R], tags: Callable[[R], Tags] | None) ->
 
 
 def picked(
-    records: Sequence[R],
     params: Params,
     parameter: str,
-    key: Callable[[R], str],
+    lookup: Callable[[str], R | None],
+    everything: Callable[[], list[R]],
     missing: Callable[[Sequence[str]], errors.Ec2Error],
 ) -> list[R]:
     """Those that the call names by id, or all. An unknown id raises what ``missing`` makes of it."""
-    wanted = strings(params, parameter)
+    wanted = tuple(dict.fromkeys(strings(params, parameter)))
     if not wanted:
-        return list(records)
+        return everything()
     if params.get("MaxResults") is not None:
         raise errors.combination(f"The parameter {parameter} cannot be used with the parameter MaxResults")
-    known = {key(record): record for record in records}
-    unknown = [name for name in dict.fromkeys(wanted) if name not in known]
+    found = {name: lookup(name) for name in wanted}
+    unknown = [name for name, record in found.items() if record is None]
     if unknown:
         raise missing(unknown)
-    return [known[name] for name in dict.fromkeys(wanted)]
+    return [record for record in found.values() if record is not None]
 
 
 def page(

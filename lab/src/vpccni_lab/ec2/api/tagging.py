@@ -36,9 +36,7 @@ def _access(world: World, resource: str) -> tuple[Tags, Callable[[Tags], object]
         return eni.tags, lambda tags: world.put_eni(dataclasses.replace(eni, tags=tags))
     if resource in world.instances:
         instance = world.instances[resource]
-        return instance.tags, lambda tags: world.instances.put(
-            resource, dataclasses.replace(instance, tags=tags), world.now()
-        )
+        return instance.tags, lambda tags: world.put_instance(dataclasses.replace(instance, tags=tags))
     if resource in world.subnets:
         subnet = world.subnets[resource]
         return subnet.tags, lambda tags: world.subnets.update({resource: dataclasses.replace(subnet, tags=tags)})

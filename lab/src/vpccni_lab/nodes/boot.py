@@ -112,11 +112,15 @@ def configure_primary(netns: Path, link: str, cidr: str, gateway: str, ipv6: tup
         )
 
 
-def install_plugins(directory: Path, sources: Mapping[str, Path]) -> None:
-    """Puts CNI plugins into the node's /opt/cni/bin: name -> program to copy. Raises OSError naming the file."""
-    for name, source in sources.items():
-        target = directory / "cni-bin" / name
-        temporary = target.with_suffix(".tmp")
-        shutil.copyfile(source, temporary)
-        temporary.chmod(0o755)
-        temporary.rename(target)
+def install_plugins(directory: Path, copied: Mapping[str, Path], linked: Mapping[str, Path]) -> None:
+    """Puts CNI plugins into the node's /opt/cni/bin, name -> program. Raises OSError naming the file.
+
+    Copied is what may be built anew while the lab runs; the rest is linked to.
+    """
+    target = directory / "cni-bin"
+    for name, source in linked.items():
+        (target / name).symlink_to(source)
+    for name, source in copied.items():
+        (target / name).unlink(missing_ok=True)
+        shutil.copyfile(source, target / name)
+        (target / name).chmod(0o755)

@@ -1,0 +1,1 @@
+"""Spans: a collector that keeps what the services export, and trees for people."""

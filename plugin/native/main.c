@@ -1,134 +1,32 @@
-/* The aws-cni binary: CPython without importlib, running the plugin's code that build.py put into frozen.h.
+/* The aws-cni binary: CPython, started once when it was built.
  *
- * What an ordinary interpreter does at start (importlib, encodings, site, signal handlers, sys.std*) is left out; it is
- * most of its start-up time. Modules come from two tables: C modules (native_modules) and marshalled code (frozen.h).
+ * build.py links this program, runs it once ("take the snapshot": the interpreter initialises itself and imports the
+ * plugin), and puts the bytes of the section .pystate back into the file. Every later run finds the interpreter as it was
+ * then, as a child finds it after fork, and goes straight to the plugin's code. docs/plugin.md says why and what may not
+ * be in the snapshot.
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
-#include <marshal.h>
+
+#include "native.h"
+
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "frozen.h" /* static const struct { const char *name; const unsigned char *code; int size; } frozen_modules[] */
+extern char **environ;
+extern char pystate_start[], pystate_end[]; /* state.ld */
 
-/* ---- tables that libpython would otherwise bring along: no stdlib, no built-in modules but those below ---- */
+static int snapshot_taken;
+static PyObject *plugin_run; /* vpccni_plugin.main.run */
 
-PyObject *PyInit_posix(void);
-PyObject *PyInit__socket(void);
-PyObject *PyInit_time(void);
-
-static const struct {
-    const char *name;
-    PyObject *(*init)(void);
-} native_modules[] = {
-    {"posix", PyInit_posix},
-    {"_socket", PyInit__socket},
-    {"time", PyInit_time},
-};
-
-struct _inittab _PyImport_Inittab[] = {{"sys", NULL}, {"builtins", NULL}, {NULL, NULL}};
-static const struct _frozen no_modules[] = {{NULL, NULL, 0, 0, NULL}};
-const struct _frozen *_PyImport_FrozenBootstrap = no_modules;
-const struct _frozen *_PyImport_FrozenStdlib = no_modules;
-const struct _frozen *_PyImport_FrozenTest = no_modules;
-const struct _frozen *PyImport_FrozenModules = NULL;
-struct _module_alias {
-    const char *name;
-    const char *orig;
-};
-static const struct _module_alias no_aliases[] = {{NULL, NULL}};
-const struct _module_alias *_PyImport_FrozenAliases = no_aliases;
-
-/* The stdlib's code objects ("deepfreeze") would be initialised at every start, though nothing here uses them. */
-int _Py_Deepfreeze_Init(void) { return 0; }
-void _Py_Deepfreeze_Fini(void) {}
-/* sys.path is not computed: nothing is imported from files. */
-PyStatus _PyConfig_InitPathConfig(PyConfig *config, int compute) {
-    (void)config;
-    (void)compute;
-    return PyStatus_Ok();
-}
-
-/* ---- import ---- */
-
-static PyObject *init_native(PyObject *name, PyObject *(*init)(void)) {
-    PyObject *made = init();
-    if (made == NULL || !PyObject_TypeCheck(made, &PyModuleDef_Type)) {
-        return made; /* single-phase initialisation: this is the module */
-    }
-    PyObject *spec = PyModule_NewObject(name); /* any object with the attribute "name" will do */
-    if (spec == NULL || PyObject_SetAttrString(spec, "name", name) < 0) {
-        return NULL;
-    }
-    PyObject *module = PyModule_FromDefAndSpec((PyModuleDef *)made, spec);
-    Py_DECREF(spec);
-    if (module != NULL && PyModule_ExecDef(module, (PyModuleDef *)made) < 0) {
-        Py_CLEAR(module);
-    }
-    return module;
-}
-
-static PyObject *run_frozen(PyObject *name, const unsigned char *code, int size) {
-    PyObject *program = PyMarshal_ReadObjectFromString((const char *)code, size);
-    PyObject *module = program ? PyModule_NewObject(name) : NULL;
-    if (module == NULL || PyObject_SetItem(PyImport_GetModuleDict(), name, module) < 0) {
-        return NULL;
-    }
-    PyObject *globals = PyModule_GetDict(module);
-    if (PyDict_SetItemString(globals, "__builtins__", PyEval_GetBuiltins()) < 0) {
-        return NULL;
-    }
-    PyObject *done = PyEval_EvalCode(program, globals, globals);
-    Py_DECREF(program);
-    if (done == NULL) {
-        return NULL;
-    }
-    Py_DECREF(done);
-    return module;
-}
-
-/* builtins.__import__: only absolute names of the two tables; "import a.b" without "from" is not supported. */
-static PyObject *import_module(PyObject *self, PyObject *const *args, Py_ssize_t count) {
-    (void)self;
-    if (count < 1 || !PyUnicode_Check(args[0])) {
-        PyErr_SetString(PyExc_TypeError, "__import__ needs a name");
-        return NULL;
-    }
-    PyObject *name = args[0];
-    PyObject *loaded = PyDict_GetItemWithError(PyImport_GetModuleDict(), name);
-    if (loaded != NULL || PyErr_Occurred()) {
-        Py_XINCREF(loaded);
-        return loaded;
-    }
-    const char *text = PyUnicode_AsUTF8(name);
-    if (text == NULL) {
-        return NULL;
-    }
-    for (size_t i = 0; i < Py_ARRAY_LENGTH(frozen_modules); i++) {
-        if (strcmp(text, frozen_modules[i].name) == 0) {
-            return run_frozen(name, frozen_modules[i].code, frozen_modules[i].size);
-        }
-    }
-    for (size_t i = 0; i < Py_ARRAY_LENGTH(native_modules); i++) {
-        if (strcmp(text, native_modules[i].name) == 0) {
-            PyObject *module = init_native(name, native_modules[i].init);
-            if (module != NULL && PyObject_SetItem(PyImport_GetModuleDict(), name, module) < 0) {
-                Py_CLEAR(module);
-            }
-            return module;
-        }
-    }
-    PyErr_Format(PyExc_ImportError, "%U is not in this binary", name);
-    return NULL;
-}
-
-static PyMethodDef import_method = {"__import__", (PyCFunction)(void (*)(void))import_module, METH_FASTCALL, NULL};
-
-/* ---- start ---- */
+/* ---- at build time ---- */
 
 static int start_interpreter(void) {
+    PyObjectArenaAllocator arenas = {NULL, heap_arena, heap_arena_free};
+    PyObject_SetArenaAllocator(&arenas);
     PyPreConfig pre;
     PyPreConfig_InitIsolatedConfig(&pre);
     pre.utf8_mode = 1;
@@ -138,56 +36,95 @@ static int start_interpreter(void) {
     }
     PyConfig config;
     PyConfig_InitIsolatedConfig(&config);
-    config._install_importlib = 0;
+    config._install_importlib = 0; /* no encodings, no sys.std*, no site: modules.c is all the import there is */
     config.site_import = 0;
     config.write_bytecode = 0;
     config.pathconfig_warnings = 0;
-    config.use_hash_seed = 1; /* no random seed to fetch; keys come from the node's own root */
+    config.use_hash_seed = 1; /* a snapshot has one seed for all runs in any case */
     config.hash_seed = 0;
     config.module_search_paths_set = 1;
     if (PyStatus_Exception(Py_InitializeFromConfig(&config))) {
         return -1;
     }
+    PyGC_Collect();
     PyGC_Disable(); /* the process ends before a collection would pay */
-    PyObject *import = PyCFunction_New(&import_method, NULL);
-    return import == NULL ? -1 : PyDict_SetItemString(PyEval_GetBuiltins(), "__import__", import);
+    return modules_install();
 }
 
-/* vpccni_plugin.main.run(posix.environ, started_unix_ns); the process's exit status, -1 on a Python exception. */
-static int run_plugin(long long started_unix_ns) {
-    PyObject *main_name = PyUnicode_FromString("vpccni_plugin.main");
-    PyObject *posix_name = PyUnicode_FromString("posix");
-    PyObject *main_module = import_module(NULL, &main_name, 1);
-    PyObject *posix_module = main_module ? import_module(NULL, &posix_name, 1) : NULL;
-    PyObject *environ = posix_module ? PyObject_GetAttrString(posix_module, "environ") : NULL;
-    PyObject *status = environ ? PyObject_CallMethod(main_module, "run", "OL", environ, started_unix_ns) : NULL;
-    return status ? (int)PyLong_AsLong(status) : -1;
-}
-
-static int fail(const char *details) {
-    static const char head[] = "{\"cniVersion\":\"1.1.0\",\"code\":101,\"msg\":\"INTERNAL: the plugin's interpreter failed\",\"details\":\"";
-    static const char tail[] = "\"}\n";
-    if (write(1, head, sizeof head - 1) < 0 || write(1, details, strlen(details)) < 0 || write(1, tail, sizeof tail - 1) < 0) {
+static int take_snapshot(const char *path) {
+    if (start_interpreter() < 0 || modules_load() < 0) {
+        PyErr_Print();
         return 1;
     }
+    PyObject *module = PyImport_GetModule(PyUnicode_InternFromString("vpccni_plugin.main"));
+    plugin_run = module ? PyObject_GetAttrString(module, "run") : NULL;
+    if (plugin_run == NULL || !heap_is_in_state()) {
+        return 2;
+    }
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    snapshot_taken = 1;
+    for (char *at = pystate_start; at < pystate_end;) {
+        ssize_t written = write(fd, at, (size_t)(pystate_end - at));
+        if (written <= 0) {
+            return 3;
+        }
+        at += written;
+    }
+    return close(fd);
+}
+
+/* ---- in every run ---- */
+
+/* As after fork: the memory is another process's, locks and thread identities are to be made anew. */
+static void adopt_interpreter(void) {
+    PyOS_AfterFork_Child();
+    PyThreadState_Get()->thread_id = PyThread_get_thread_ident();
+}
+
+static PyObject *environment(void) {
+    PyObject *result = PyDict_New();
+    for (char **entry = environ; result != NULL && entry != NULL && *entry != NULL; entry++) {
+        const char *separator = strchr(*entry, '=');
+        if (separator == NULL) {
+            continue;
+        }
+        PyObject *key = PyBytes_FromStringAndSize(*entry, separator - *entry);
+        PyObject *value = PyBytes_FromString(separator + 1);
+        if (key == NULL || value == NULL || PyDict_SetItem(result, key, value) < 0) {
+            return NULL;
+        }
+        Py_DECREF(key);
+        Py_DECREF(value);
+    }
+    return result;
+}
+
+/* An answer for the runtime when Python cannot give one (out of memory). */
+static int fail(void) {
+    static const char answer[] = "{\"cniVersion\":\"1.1.0\",\"code\":101,\"msg\":\"INTERNAL: the plugin's interpreter failed\"}\n";
+    ssize_t ignored = write(1, answer, sizeof answer - 1);
+    (void)ignored;
     return 1;
 }
 
-int main(void) {
+static int run(long long started_unix_ns) {
+    adopt_interpreter();
+    PyObject *variables = environment();
+    PyObject *result = variables ? PyObject_CallFunction(plugin_run, "OL", variables, started_unix_ns) : NULL;
+    if (result != NULL) {
+        return (int)PyLong_AsLong(result);
+    }
+    /* SystemExit: stdout is gone, there is nobody to tell. */
+    return PyErr_ExceptionMatches(PyExc_SystemExit) ? 1 : fail();
+}
+
+int main(int argc, char **argv) {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
+    if (!snapshot_taken) {
+        return argc == 2 ? take_snapshot(argv[1]) : 4;
+    }
     signal(SIGPIPE, SIG_IGN); /* a peer that went away is an error to report, not a death */
-    if (start_interpreter() < 0) {
-        _exit(fail("it did not start"));
-    }
-    int status = run_plugin(now.tv_sec * 1000000000LL + now.tv_nsec);
-    if (status < 0) {
-        PyObject *type = PyErr_Occurred();
-        if (type == NULL || !PyErr_GivenExceptionMatches(type, PyExc_SystemExit)) {
-            status = fail(type ? ((PyTypeObject *)type)->tp_name : "no status");
-        } else {
-            status = 1;
-        }
-    }
-    _exit(status); /* nothing is buffered, and tearing the interpreter down would only take time */
+    /* Nothing is buffered, and tearing the interpreter down would only take time. */
+    _exit(run(now.tv_sec * 1000000000LL + now.tv_nsec));
 }

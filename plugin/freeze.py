@@ -6,7 +6,6 @@ out (docstrings, annotations, ``if TYPE_CHECKING`` blocks, ``from __future__``),
 
 from __future__ import annotations
 
-import __future__
 import ast
 import marshal
 import sys
@@ -39,8 +38,7 @@ def compile_module(path: Path) -> bytes:
     """The marshalled code object of one module."""
     tree = _Strip().visit(ast.parse(path.read_text(), path.name))
     ast.fix_missing_locations(tree)
-    flags = __future__.annotations.compiler_flag
-    return marshal.dumps(compile(tree, path.name, "exec", flags=flags, dont_inherit=True, optimize=2))
+    return marshal.dumps(compile(tree, path.name, "exec", dont_inherit=True, optimize=2))
 
 
 def main(sources: Path, header: Path) -> None:

@@ -26,8 +26,9 @@ static void *free_blocks[CLASSES];
 static long large_blocks;
 
 #define ARENA (1 << 20) /* size and alignment that CPython's small-object allocator wants */
-static char first_arena[ARENA] __attribute__((aligned(16 << 10)));
-static int first_arena_taken;
+#define ARENAS 2
+static char arenas[ARENAS][ARENA] __attribute__((aligned(16 << 10)));
+static int arenas_taken;
 
 static size_t *header_of(void *block) { return (size_t *)((char *)block - HEADER); }
 
@@ -136,9 +137,8 @@ void *realloc(void *block, size_t size) {
 /* Asked for arenas of small objects (ARENA bytes) and for the stack of Python frames (16 KiB pieces). */
 void *heap_arena(void *context, size_t size) {
     (void)context;
-    if (size == ARENA && !first_arena_taken) {
-        first_arena_taken = 1;
-        return first_arena;
+    if (size == ARENA && arenas_taken < ARENAS) {
+        return arenas[arenas_taken++];
     }
     if (size <= LARGE) {
         return malloc(size);
@@ -149,8 +149,8 @@ void *heap_arena(void *context, size_t size) {
 
 void heap_arena_free(void *context, void *arena, size_t size) {
     (void)context;
-    if (arena == first_arena) {
-        return; /* happens once at most */
+    if ((char *)arena >= arenas[0] && (char *)arena < arenas[ARENAS]) {
+        return; /* it is not used again; there are few */
     }
     if (size <= LARGE) {
         free(arena);

@@ -6,6 +6,8 @@ a table. The decoder is complete, because the server chooses what to send.
 
 from __future__ import annotations
 
+from vpccni_plugin.huffman import HuffmanError, huffman_decode
+
 # RFC 7541 appendix A, in order; index 1 is the first.
 STATIC_TABLE: tuple[tuple[bytes, bytes], ...] = (
     (b":authority", b""),
@@ -187,14 +189,15 @@ def _integer(block: bytes, at: int, prefix_bits: int) -> tuple[int, int]:
 
 
 def _string(block: bytes, at: int) -> tuple[bytes, int]:
-    huffman = block[at] & 0x80
+    encoded = block[at] & 0x80
     length, at = _integer(block, at, 7)
     end = at + length
     if end > len(block):
         raise HpackError("string is cut off")
     data = block[at:end]
-    if huffman:
-        from vpccni_plugin.huffman import decode
-
-        data = decode(data)
-    return data, end
+    if not encoded:
+        return data, end
+    try:
+        return huffman_decode(data), end
+    except HuffmanError as exc:
+        raise HpackError(str(exc)) from None

@@ -1,11 +1,9 @@
-"""The Huffman code of HPACK (RFC 7541 appendix B), decoding only. Imported when a server first uses it.
+"""The Huffman code of HPACK (RFC 7541 appendix B), decoding only.
 
 The code is canonical: within the appendix, codes ascend by (length, symbol). So the lengths alone define it.
 """
 
 from __future__ import annotations
-
-from vpccni_plugin.hpack import HpackError
 
 _EOS = 256
 # fmt: off
@@ -31,7 +29,11 @@ CODE_LENGTHS = (
 # fmt: on
 
 
-def codes() -> dict[tuple[int, int], int]:
+class HuffmanError(ValueError):
+    """The bytes are not the code of a string."""
+
+
+def _codes() -> dict[tuple[int, int], int]:
     """(length in bits, code) -> symbol."""
     table: dict[tuple[int, int], int] = {}
     code = length = 0
@@ -43,23 +45,25 @@ def codes() -> dict[tuple[int, int], int]:
     return table
 
 
-def decode(data: bytes) -> bytes:
-    """The string that ``data`` encodes. Raises HpackError for the end symbol and for padding that is not its prefix."""
-    table = codes()
+_CODES = _codes()
+
+
+def huffman_decode(data: bytes) -> bytes:
+    """The string that ``data`` encodes. Raises HuffmanError for the end symbol and for padding that is not its prefix."""
     out = bytearray()
     code = length = 0
     for byte in data:
         for bit in (7, 6, 5, 4, 3, 2, 1, 0):
             code = code << 1 | byte >> bit & 1
             length += 1
-            symbol = table.get((length, code))
+            symbol = _CODES.get((length, code))
             if symbol is not None:
                 if symbol == _EOS:
-                    raise HpackError("end of string inside Huffman data")
+                    raise HuffmanError("end of string inside Huffman data")
                 out.append(symbol)
                 code = length = 0
             elif length > 30:
-                raise HpackError("no such Huffman code")
+                raise HuffmanError("no such Huffman code")
     if length > 7 or code != (1 << length) - 1:
-        raise HpackError("Huffman padding is not the start of the end symbol")
+        raise HuffmanError("Huffman padding is not the start of the end symbol")
     return bytes(out)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import posix
+import time
 
-from vpccni_plugin.errors import PluginError
+from vpccni_plugin.errors import PluginError, error_object
 from vpccni_plugin.jsonlite import dumps
+from vpccni_plugin.log import Log
 from vpccni_plugin.request import (
     LATEST_VERSION,
     MAX_CONFIG,
@@ -16,13 +18,14 @@ from vpccni_plugin.request import (
     check_version,
     parse_config,
 )
+from vpccni_plugin.trace import trace_id_of, traceparent
+from vpccni_plugin.verbs import Call
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vpccni_plugin.jsonlite import Json
-    from vpccni_plugin.log import Log
 
 _READ_SIZE = 65536
 _DRAIN_LIMIT = 16 << 20  # bytes
@@ -48,35 +51,36 @@ def run(environ: Mapping[bytes, bytes], started_unix_ns: int) -> int:
 
 
 class Session:
-    """What is known of the run so far. Its log is written after the answer.
-
-    VERSION, whose start-up time is the yardstick, needs neither trace nor log nor ipam: they are imported when needed.
-    """
+    """What is known of the run so far. Its log is written after the answer."""
 
     def __init__(self, environment: Environment, started_unix_ns: int) -> None:
         self.environment = environment
         self.started_unix_ns = started_unix_ns
         self.cni_version = LATEST_VERSION
-        self._traceparent = ""
-        self._log: Log | None = None
+        self.traceparent = traceparent(environment.traceparent, environment.container_id)
+        self.trace_id = trace_id_of(self.traceparent)
+        self.log = Log()
+        self.log.fields = {
+            "containerID": environment.container_id,
+            "netns": environment.netns,
+            "ifname": environment.ifname,
+            "traceID": self.trace_id,
+        }
 
     def answer(self) -> Json:
         """The object to print, None for nothing. Raises PluginError."""
+        command = self.environment.command
         check_command(self.environment)
         stdin = read_stdin()
-        if self.environment.command == "VERSION":
+        if command == "VERSION":
             return self._version(stdin)
-        from vpccni_plugin.verbs import Call
-
-        raw = parse_config(stdin)
-        config = Config(raw, self.environment)
-        log = self.log
-        log.path, log.level = config.log_file, config.log_level
+        config = Config(parse_config(stdin), self.environment)
+        self.log.path, self.log.level = config.log_file, config.log_level
         if config.cni_version in SUPPORTED_VERSIONS:
             self.cni_version = config.cni_version
-        check_version(self.environment.command, config.cni_version)
+        check_version(command, config.cni_version)
         config.check()
-        return Call(self.environment, config, log, self.traceparent, self.started_unix_ns).run()
+        return Call(self.environment, config, self.log, self.traceparent, self.started_unix_ns).run()
 
     def _version(self, stdin: bytes) -> Json:
         """The configuration is optional here; its cniVersion is echoed when we support it."""
@@ -85,36 +89,7 @@ class Session:
             self.cni_version = asked
         return {"cniVersion": self.cni_version, "supportedVersions": list(SUPPORTED_VERSIONS)}
 
-    @property
-    def traceparent(self) -> str:
-        if not self._traceparent:
-            from vpccni_plugin.trace import traceparent
-
-            self._traceparent = traceparent(self.environment.traceparent, self.environment.container_id)
-        return self._traceparent
-
-    @property
-    def trace_id(self) -> str:
-        return self.traceparent[3:35]
-
-    @property
-    def log(self) -> Log:
-        if self._log is None:
-            from vpccni_plugin.log import Log
-
-            environment = self.environment
-            self._log = Log()
-            self._log.fields = {
-                "containerID": environment.container_id,
-                "netns": environment.netns,
-                "ifname": environment.ifname,
-                "traceID": self.trace_id,
-            }
-        return self._log
-
     def error_object(self, failure: PluginError) -> Json:
-        from vpccni_plugin.errors import error_object
-
         return error_object(failure, self.environment.command, self.cni_version, self.trace_id)
 
     def finish(self, failure: PluginError | None) -> None:
@@ -122,8 +97,6 @@ class Session:
         command = self.environment.command
         if command == "VERSION" and failure is None:
             return
-        import time
-
         now = time.time_ns()
         fields: dict[str, Json] = {
             "reason": failure.reason if failure else "",

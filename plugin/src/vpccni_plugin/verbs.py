@@ -5,6 +5,7 @@ from __future__ import annotations
 import posix
 import time
 
+from vpccni_plugin.del_queue import enqueue
 from vpccni_plugin.errors import PluginError, TransportError
 from vpccni_plugin.grpc_call import call
 from vpccni_plugin.messages import (
@@ -106,8 +107,6 @@ class Call:
 
     def _queue_del(self, request: Message, cause: TransportError) -> None:
         """ipam did not answer. DelPod is idempotent, so it is safe to replay one that was half done."""
-        from vpccni_plugin.del_queue import enqueue
-
         try:
             path = enqueue(self.config.pending_del_dir, request)
         except PluginError as exc:

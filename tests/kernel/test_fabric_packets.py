@@ -43,7 +43,7 @@ def give(netns: Path, link: str, *cidrs: str, gateway: str = "") -> None:
         changes = [nl.link_up(index), *(nl.addr_add(index, cidr) for cidr in cidrs)]
         if gateway:
             changes.append(nl.route_replace("0.0.0.0/0", index, gateway))
-            changes.append(nl.route_replace("::/0", index, network.GATEWAY6))
+            changes.append(nl.route_replace("::/0", index, plan.GATEWAY6))
         sock.apply(changes)
 
 
@@ -105,31 +105,31 @@ def test_hosts_of_both_cidrs_reach_each_other_with_their_own_source(a: Endpoint,
 
 def test_ipv6_between_hosts_and_to_the_internet_without_translation(vpc: Vpc) -> None:
     a6, b6 = Endpoint("a6", vpc.a, "2001:db8:0:100::a"), Endpoint("b6", vpc.b, "2001:db8:0:101::b")
-    inet = Endpoint("internet", vpc.fabric.internet, network.INTERNET_HOST6)
+    inet = Endpoint("internet", vpc.fabric.internet, plan.INTERNET_HOST6)
     seen = reach.udp([Probe(a6, b6), Probe(b6, a6), Probe(a6, inet), Probe(inet, a6)])
     assert [s.source for s in seen] == [
         "2001:db8:0:100::a",
         "2001:db8:0:101::b",
         "2001:db8:0:100::a",
-        network.INTERNET_HOST6,
+        plan.INTERNET_HOST6,
     ]
     assert all(s.answered for s in seen)
 
 
 def test_internet_only_with_a_public_address_and_then_one_to_one(vpc: Vpc, a: Endpoint, b: Endpoint) -> None:
-    inet = Endpoint("internet", vpc.fabric.internet, network.INTERNET_HOST)
+    inet = Endpoint("internet", vpc.fabric.internet, plan.INTERNET_HOST)
     before = vpc.fabric.counters().no_public_ip
     out, refused, inward = reach.udp([Probe(a, inet), Probe(b, inet), Probe(inet, a, to="203.0.113.5")], timeout=0.6)
     assert (out.source, out.answered) == ("203.0.113.5", True)
     assert refused == reach.Seen()
-    assert (inward.source, inward.answered) == (network.INTERNET_HOST, True)
+    assert (inward.source, inward.answered) == (plan.INTERNET_HOST, True)
     assert vpc.fabric.counters().no_public_ip > before
 
 
 def test_peered_network_sees_untranslated_sources(vpc: Vpc, a: Endpoint) -> None:
-    peer = Endpoint("peer", vpc.fabric.peer, network.PEER_HOST)
+    peer = Endpoint("peer", vpc.fabric.peer, plan.PEER_HOST)
     seen = reach.udp([Probe(a, peer), Probe(peer, a)])
-    assert [s.source for s in seen] == ["10.0.1.10", network.PEER_HOST]
+    assert [s.source for s in seen] == ["10.0.1.10", plan.PEER_HOST]
 
 
 def test_9001_bytes_pass_and_9002_do_not(a: Endpoint, b: Endpoint) -> None:
@@ -146,7 +146,7 @@ def test_a_source_that_the_eni_does_not_hold_is_dropped_and_counted(
 ) -> None:
     before = vpc.fabric.counters().spoofed
     (seen,) = reach.udp(
-        [Probe(a, b if spoof != b.address else Endpoint("peer", vpc.fabric.peer, network.PEER_HOST), spoof=spoof)],
+        [Probe(a, b if spoof != b.address else Endpoint("peer", vpc.fabric.peer, plan.PEER_HOST), spoof=spoof)],
         timeout=0.3,
     )
     assert seen.source == "", of

@@ -21,12 +21,6 @@ from vpccni_lab.fabric import filters, namespaces, plan
 from vpccni_lab.linux import netlink as nl
 from vpccni_lab.linux import syscalls
 
-INTERNET_HOST: Final = "198.51.100.10"
-INTERNET_HOST6: Final = "2001:db8:ffff::10"
-PEER_HOST: Final = "10.99.0.10"
-PEER_NETWORK: Final = "10.99.0.0/24"
-GATEWAY6: Final = "fe80:ec2::1"
-"""The VPC router's IPv6 address on every link (EC2 user guide, "IPv6 addresses for your VPCs")."""
 INTERNET_MTU: Final = 1500
 
 _ROUTER_SYSCTLS: Final = {
@@ -107,11 +101,11 @@ class Fabric:
             )
             internet.apply(
                 [
-                    *_addresses(in_internet, f"{INTERNET_HOST}/24", f"{INTERNET_HOST6}/64"),
+                    *_addresses(in_internet, f"{plan.INTERNET_HOST}/24", f"{plan.INTERNET_HOST6}/64"),
                     *_defaults(in_internet, "198.51.100.1", "2001:db8:ffff::1"),
                 ]
             )
-            peer.apply([*_addresses(in_peer, f"{PEER_HOST}/24"), *_defaults(in_peer, "10.99.0.1")])
+            peer.apply([*_addresses(in_peer, f"{plan.PEER_HOST}/24"), *_defaults(in_peer, "10.99.0.1")])
 
     def close(self) -> None:
         """Removes the fixed namespaces (and with them every link). Idempotent."""
@@ -229,7 +223,7 @@ class Fabric:
         namespaces.set_sysctls(self.vpc, {f"ipv4/neigh/{wire.link}/proxy_delay": "0"})
         return [
             nl.link_up(index),
-            nl.addr_add(index, f"{GATEWAY6}/64"),
+            nl.addr_add(index, f"{plan.GATEWAY6}/64"),
             nl.neighbour_permanent(index, wire.next_hop4, wire.mac),
             nl.neighbour_permanent(index, wire.next_hop6, wire.mac),
         ]

@@ -10,6 +10,11 @@ from vpccni_lab.ec2.records import Eni
 
 ENI_MTU = 9001
 """Bytes; EC2's jumbo frames inside a VPC."""
+INTERNET_HOST = "198.51.100.10"
+INTERNET_HOST6 = "2001:db8:ffff::10"
+PEER_HOST = "10.99.0.10"
+GATEWAY6 = "fe80:ec2::1"
+"""The VPC router's IPv6 address on every link (EC2 user guide, "IPv6 addresses for your VPCs")."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ RTM_NEWROUTE, RTM_DELROUTE = 24, 25
 RTM_NEWNEIGH = 28
 
 RTN_UNICAST, RTN_BLACKHOLE = 1, 6
-RT_SCOPE_UNIVERSE, RT_SCOPE_LINK = 0, 253
+RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RT_SCOPE_HOST = 0, 253, 254
 RTNH_F_ONLINK = 4
 RTPROT_STATIC = 4
 NUD_PERMANENT = 0x80
@@ -101,8 +101,11 @@ def link_del(index: int) -> Change:
     return Change(f"link del {index}", RTM_DELLINK, 0, message, frozenset({errno.ENODEV}))
 
 
-def addr_add(index: int, cidr: str) -> Change:
-    """Adds the address ``cidr`` (with prefix length) to link ``index``; IPv6 without duplicate detection."""
+def addr_add(index: int, cidr: str, *, never_source: bool = False) -> Change:
+    """Adds the address ``cidr`` (with prefix length) to link ``index``; IPv6 without duplicate detection.
+
+    ``never_source``: the kernel shall not choose it as the source of what is sent to others.
+    """
     address, _, length = cidr.partition("/")
     message = ifaddrmsg()
     message["family"] = family_of(address)
@@ -113,8 +116,13 @@ def addr_add(index: int, cidr: str) -> Change:
     if message["family"] == socket.AF_INET6:
         message["flags"] = IFA_F_NODAD
         message["attrs"] = [("IFA_ADDRESS", address)]
+        if never_source:  # deprecated: RFC 6724, rule 3
+            forever = {"ifa_preferred": 0, "ifa_valid": 0xFFFFFFFF, "cstamp": 0, "tstamp": 0}
+            message["attrs"].append(("IFA_CACHEINFO", forever))
     else:
         message["attrs"] = [("IFA_LOCAL", address), ("IFA_ADDRESS", address)]
+        if never_source:
+            message["scope"] = RT_SCOPE_HOST
     return Change(
         f"addr add {cidr} dev {index}", RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, message, frozenset({errno.EEXIST})
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from vpccni_lab.fabric import namespaces
-from vpccni_lab.fabric.network import GATEWAY6
+from vpccni_lab.fabric.plan import GATEWAY6
 from vpccni_lab.linux import netlink as nl
 from vpccni_lab.linux import procs, syscalls
 
@@ -41,7 +41,8 @@ def make_namespace(where: Path, extra_sysctls: Mapping[str, str]) -> None:
     namespaces.create(where, {**NODE_SYSCTLS, **extra_sysctls})
     with nl.RouteSocket(where) as sock:
         lo = sock.index("lo")
-        sock.apply([nl.addr_add(lo, f"{IMDS_ADDRESS}/32"), nl.addr_add(lo, f"{IMDS_ADDRESS6}/128")])
+        imds = (f"{IMDS_ADDRESS}/32", f"{IMDS_ADDRESS6}/128")
+        sock.apply([nl.addr_add(lo, cidr, never_source=True) for cidr in imds])
 
 
 def start_holder(name: str, netns: Path, directory: Path) -> subprocess.Popen[bytes]:

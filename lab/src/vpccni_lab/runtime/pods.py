@@ -79,6 +79,9 @@ class Failure:
     error: Exception
 
 
+Done = Callable[[Pod | Failure], None]
+
+
 def new_pod(node: str, name: str, namespace: str = "default", annotations: Mapping[str, str] | None = None) -> Pod:
     """A pod with fresh ids, not started yet."""
     return Pod(
@@ -127,16 +130,28 @@ class Pods:
         """Waits for what is under way and ends the threads."""
         self._pool.shutdown()
 
-    def run(self, pods: Sequence[Pod], done: Callable[[Pod | Failure], None] | None = None) -> list[Pod | Failure]:
+    def start(self, pods: Sequence[Pod], done: Done | None = None) -> Iterator[Pod | Failure]:
         """Starts all pods at once (as many as there are workers); ``done`` is called as each is there or has failed.
 
-        What failed is cleaned up (DEL, namespace) as a CRI runtime does. Order of the result: that of ``pods``.
+        What failed is cleaned up (DEL, namespace) as a CRI runtime does. Returns at once; the iterator waits, in the order of
+        ``pods``.
         """
-        return self._all(self._start_or_undo, pods, done)
+        return self._pool.map(lambda pod: _outcome(self._start_or_undo, pod, done), pods)
 
-    def remove(self, pods: Sequence[Pod], done: Callable[[Pod | Failure], None] | None = None) -> list[Pod | Failure]:
-        """Stops all pods at once: DEL, then the namespace goes. A pod whose DEL failed stays, for the next try."""
-        return self._all(self._stop, pods, done)
+    def stop(self, pods: Sequence[Pod], done: Done | None = None) -> Iterator[Pod | Failure]:
+        """Stops all pods at once: DEL, then the namespace goes. A pod whose DEL failed stays, for the next try.
+
+        Returns as ``start`` does.
+        """
+        return self._pool.map(lambda pod: _outcome(self._stop, pod, done), pods)
+
+    def run(self, pods: Sequence[Pod]) -> list[Pod | Failure]:
+        """``start``, and waits."""
+        return list(self.start(pods))
+
+    def remove(self, pods: Sequence[Pod]) -> list[Pod | Failure]:
+        """``stop``, and waits."""
+        return list(self.stop(pods))
 
     def check(self, pod: Pod) -> Outcome:
         """CNI CHECK of one pod. Raises CniError, ReasonError."""
@@ -154,7 +169,7 @@ class Pods:
         """The recorded pods, oldest first."""
         return self._call(lambda: sorted(_records(), key=lambda pod: (pod.created, pod.name)))
 
-    # The steps of run and remove, for those who time each by itself (the bench).
+    # The steps of start and stop, for those who time each by itself (the bench).
 
     def make_sandbox(self, pod: Pod) -> None:
         """Creates the pod's network namespace and its record. Raises OSError."""
@@ -174,24 +189,6 @@ class Pods:
 
     def _call(self, function: Callable[[], _T]) -> _T:
         return self._pool.submit(function).result()
-
-    def _all(
-        self,
-        step: Callable[[Pod], Pod],
-        pods: Sequence[Pod],
-        done: Callable[[Pod | Failure], None] | None,
-    ) -> list[Pod | Failure]:
-        def one(pod: Pod) -> Pod | Failure:
-            outcome: Pod | Failure
-            try:
-                outcome = step(pod)
-            except (CniError, ReasonError, OSError) as exc:
-                outcome = Failure(pod, exc)
-            if done is not None:
-                done(outcome)
-            return outcome
-
-        return list(self._pool.map(one, pods))
 
     def _network(self) -> CniNetwork:
         return CniNetwork(self._conf or load_conf())
@@ -219,6 +216,17 @@ class Pods:
         self._network().delete(pod.attachment)
         _drop_sandbox(pod)
         return pod
+
+
+def _outcome(step: Callable[[Pod], Pod], pod: Pod, done: Done | None) -> Pod | Failure:
+    outcome: Pod | Failure
+    try:
+        outcome = step(pod)
+    except (CniError, ReasonError, OSError) as exc:
+        outcome = Failure(pod, exc)
+    if done is not None:
+        done(outcome)
+    return outcome
 
 
 def endpoint(node: Node, pod: Pod) -> Endpoint:

@@ -1,0 +1,157 @@
+"""How an EC2 call is made: paced by the bucket of its class, in a thread, retried by us alone, measured, traced."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, Protocol
+
+from vpccni_kit import telemetry
+from vpccni_kit.clock import Clock
+
+from vpccni_eni_manager.adapters.metrics import AwsMetrics
+from vpccni_eni_manager.domain import bucket, retry
+from vpccni_eni_manager.domain.bucket import ApiClass
+from vpccni_eni_manager.domain.ec2_errors import Ec2Error, Failure
+
+log = logging.getLogger(__name__)
+Answer = dict[str, Any]
+
+_CLASSES: Final = {
+    "AssignPrivateIpAddresses": ApiClass.ADDRESS,
+    "UnassignPrivateIpAddresses": ApiClass.ADDRESS,
+    "AssignIpv6Addresses": ApiClass.ADDRESS,
+    "UnassignIpv6Addresses": ApiClass.ADDRESS,
+    "CreateTags": ApiClass.TAG,
+}
+
+
+class Transport(Protocol):
+    """One attempt, blocking. Raises Ec2Error."""
+
+    def attempt(self, api: str, params: Mapping[str, Any]) -> Answer: ...
+
+
+def api_class(api: str) -> ApiClass:
+    return ApiClass.DESCRIBE if api.startswith("Describe") else _CLASSES.get(api, ApiClass.ENI)
+
+
+class Ec2Caller:
+    """Owns pacing and retries. ``on_outcome`` hears of every final outcome (None: success), for the health board."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        threads: ThreadPoolExecutor,
+        clock: Clock,
+        metrics: AwsMetrics,
+        on_outcome: Callable[[Ec2Error | None], Awaitable[None]],
+    ) -> None:
+        self._transport = transport
+        self._threads = threads
+        self._clock = clock
+        self._metrics = metrics
+        self._on_outcome = on_outcome
+        self._buckets = {kind: bucket.refill(bucket.fresh(kind), clock.monotonic()) for kind in ApiClass}
+
+    async def call(self, api: str, params: Mapping[str, Any], deadline: float, *, repeatable: bool = True) -> Answer:
+        """One EC2 action. ``repeatable``: sending it twice does no harm. Raises Ec2Error, at the deadline at the latest.
+
+        A request that is on the wire is not abandoned: its answer is awaited even past the deadline (at most the HTTP
+        timeout), because it may have changed something.
+        """
+        with telemetry.span(f"ec2.{api}", client=True, attributes={"rpc.system": "aws-api", "rpc.method": api}) as span:
+            attempt, uncertain = 0, False
+            while True:
+                try:
+                    await self._wait_for_turn(api, deadline, span)
+                    attempt += 1
+                    answer = await self._attempt(api, params)
+                except Ec2Error as failed:
+                    error = _still_uncertain(failed) if uncertain else failed
+                    uncertain = uncertain or error.failure is Failure.UNCERTAIN
+                    choice = self._after_failure(error, attempt, repeatable, deadline, span)
+                    if isinstance(choice, retry.Again):
+                        await asyncio.sleep(choice.delay_s)
+                        continue
+                    span.set("aws.request_id", error.request_id)
+                    span.set("ec2.retries", attempt - 1)
+                    await self._on_outcome(error)
+                    raise error from failed
+                self._change_bucket(api, bucket.succeeded)
+                span.set("aws.request_id", str(answer.get("ResponseMetadata", {}).get("RequestId", "")))
+                span.set("ec2.retries", attempt - 1)
+                await self._on_outcome(None)
+                return answer
+
+    async def _wait_for_turn(self, api: str, deadline: float, span: telemetry.Span) -> None:
+        kind = api_class(api)
+        now = self._clock.monotonic()
+        if now >= deadline:
+            raise Ec2Error(api, "DeadlineExceeded", Failure.NOT_SENT, "no time left to call EC2")
+        taken, wait_s = bucket.take(self._buckets[kind], now)
+        if now + wait_s >= deadline:
+            raise Ec2Error(
+                api,
+                "RequestLimitExceeded",
+                Failure.THROTTLED,
+                f"EC2 throttles: this node allows itself {taken.rate:.1f} calls/s now, the next in {wait_s:.1f} s",
+            )
+        self._buckets[kind] = taken
+        self._show(kind)
+        if wait_s > 0:
+            span.event("paced", {"seconds": wait_s})
+            await asyncio.sleep(wait_s)
+
+    async def _attempt(self, api: str, params: Mapping[str, Any]) -> Answer:
+        self._metrics.requests.labels(api).inc()
+        started = time.perf_counter()
+        failed, status = "false", "200"
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._threads, self._transport.attempt, api, params)
+        except Ec2Error as error:
+            failed, status = "true", error.code
+            self._metrics.request_errors.labels(api).inc()
+            self._metrics.errors.labels(api, error.code).inc()
+            raise
+        finally:
+            self._metrics.latency.labels(api, failed, status).observe((time.perf_counter() - started) * 1000)
+
+    def _after_failure(
+        self, error: Ec2Error, attempt: int, repeatable: bool, deadline: float, span: telemetry.Span
+    ) -> retry.Again | retry.GiveUp:
+        if error.failure is Failure.THROTTLED:
+            self._metrics.throttled.labels(error.api).inc()
+            self._change_bucket(error.api, bucket.throttled)
+            span.event("throttled", {"attempt": attempt, "aws.request_id": error.request_id})
+        choice = retry.decide(
+            error.failure,
+            attempt=attempt,
+            repeatable=repeatable,
+            time_left_s=deadline - self._clock.monotonic(),
+            random_unit=random.random(),
+        )
+        again = f"again in {choice.delay_s:.2f} s" if isinstance(choice, retry.Again) else "given up"
+        log.info("%s, attempt %d, %s", error.message, attempt, again, extra={"reason": str(error.reason)})
+        return choice
+
+    def _change_bucket(self, api: str, change: Callable[[bucket.Bucket, float], bucket.Bucket]) -> None:
+        kind = api_class(api)
+        self._buckets[kind] = change(self._buckets[kind], self._clock.monotonic())
+        self._show(kind)
+
+    def _show(self, kind: ApiClass) -> None:
+        self._metrics.bucket_level.labels(kind).set(self._buckets[kind].level)
+        self._metrics.bucket_rate.labels(kind).set(self._buckets[kind].rate)
+
+
+def _still_uncertain(error: Ec2Error) -> Ec2Error:
+    """After an attempt that may have had an effect, only EC2's own refusal tells that it had none."""
+    if error.failure in (Failure.REFUSED, Failure.UNCERTAIN):
+        return error
+    return Ec2Error(error.api, error.code, Failure.UNCERTAIN, error.message, error.request_id)

@@ -1,0 +1,148 @@
+"""A new ENI: create -> attach -> mark for deletion on termination -> attached. Whatever fails, nothing is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import uuid
+from typing import Final
+
+from vpccni_api.reasons import Reason, ReasonError
+from vpccni_kit import telemetry
+from vpccni_kit.clock import Clock
+
+from vpccni_eni_manager.create_eni import CreateInSubnet
+from vpccni_eni_manager.domain.attach import Action, Step
+from vpccni_eni_manager.domain.ec2_errors import ATTACHMENT_LIMIT, INVALID_VALUE, Ec2Error, Failure
+from vpccni_eni_manager.domain.model import AddressMode, Eni, Growth, Node
+from vpccni_eni_manager.domain.placement import CreateEni, free_device_index
+from vpccni_eni_manager.inventory import Inventories
+from vpccni_eni_manager.ports import Ec2, Imds, Journal
+from vpccni_eni_manager.remove_eni import RemoveEni
+
+log = logging.getLogger(__name__)
+# Once created, an ENI is finished or undone on a budget of its own: the caller's deadline must not strand it.
+FINISH_S: Final = 60.0
+UNDO_S: Final = 60.0
+_IMDS_LOOK_S: Final = 0.25
+_EC2_FIRST_S: Final = 1.0
+_EC2_LAST_S: Final = 5.0
+
+
+class AttachEni:
+    """Raises ReasonError: ENI_ATTACH_FAILED or ENI_LIMIT after the undo, or why no ENI could be created."""
+
+    def __init__(
+        self,
+        ec2: Ec2,
+        imds: Imds,
+        inventories: Inventories,
+        create: CreateInSubnet,
+        remove: RemoveEni,
+        journal: Journal,
+        clock: Clock,
+    ) -> None:
+        self._ec2 = ec2
+        self._imds = imds
+        self._inventories = inventories
+        self._create = create
+        self._remove = remove
+        self._journal = journal
+        self._clock = clock
+
+    async def __call__(
+        self, plan: CreateEni, growth: Growth, node: Node, deadline: float
+    ) -> tuple[Eni, tuple[str, ...]]:
+        """Returns the attached ENI and the subnets that were considered."""
+        token = str(uuid.uuid4())
+        self._remove.active.add(token)
+        try:
+            made, considered = await self._create(token, plan.count, growth, node, deadline)
+            eni = await self._attach(token, made, plan, node)
+        finally:
+            self._remove.active.discard(token)
+        self._inventories.put(eni)
+        self._journal.drop(token)
+        if growth.mode is AddressMode.PREFIX_IPV6 and not eni.ipv6_prefixes:
+            added = await self._ec2.assign(eni.eni_id, growth.mode, 1, self._clock.monotonic() + FINISH_S)
+            eni = dataclasses.replace(eni, ipv6_prefixes=added.prefixes)
+            self._inventories.put(eni)
+        return eni, considered
+
+    async def _attach(self, token: str, made: Eni, plan: CreateEni, node: Node) -> Eni:
+        action = next(one for one in self._journal.entries() if one.token == token)
+        finish_by = self._clock.monotonic() + FINISH_S
+        try:
+            action = await self._request_attachment(action, plan, node, finish_by)
+            await self._ec2.delete_on_termination(made.eni_id, action.attachment_id, finish_by)
+            return await self._until_attached(made, finish_by)
+        except ReasonError as error:
+            # The journal has the attachment id if the request got that far.
+            action = next((one for one in self._journal.entries() if one.token == token), action)
+            await self._undo(action, error)
+            if isinstance(error, Ec2Error) and error.code == ATTACHMENT_LIMIT:
+                raise
+            raise ReasonError(
+                Reason.ENI_ATTACH_FAILED, f"{made.eni_id} was created, not attached, and deleted again: {error.message}"
+            ) from error
+
+    async def _request_attachment(self, action: Action, plan: CreateEni, node: Node, finish_by: float) -> Action:
+        device = plan.device_index
+        try:
+            attachment = await self._ec2.attach(action.eni_id, node.instance_id, device, plan.network_card, finish_by)
+        except Ec2Error as error:
+            if error.failure is Failure.UNCERTAIN:
+                found = await self._ec2.eni(action.eni_id, finish_by)
+                if found is None or not found.attachment_id:
+                    raise
+                attachment = found.attachment_id
+            elif error.code == INVALID_VALUE:
+                # Somebody else took the device number since the inventory was read.
+                fresh = await self._inventories.from_ec2(finish_by)
+                index = free_device_index(fresh.enis, plan.network_card)
+                if index is None or index == device:
+                    raise
+                attachment = await self._ec2.attach(
+                    action.eni_id, node.instance_id, index, plan.network_card, finish_by
+                )
+            else:
+                raise
+        attached = dataclasses.replace(action, step=Step.ATTACHED, attachment_id=attachment)
+        self._journal.put(attached)
+        return attached
+
+    async def _until_attached(self, made: Eni, finish_by: float) -> Eni:
+        """Returns as soon as EC2 says attached. IMDS, which costs nothing, tells when asking EC2 is worth a call."""
+        with telemetry.span("eni.until_attached", attributes={"eni": made.eni_id}):
+            pause, next_ask, seen = _EC2_FIRST_S, self._clock.monotonic(), False
+            while True:
+                if self._clock.monotonic() >= next_ask:
+                    found = await self._ec2.eni(made.eni_id, finish_by)
+                    if found is not None and found.status == "attached":
+                        return found
+                    next_ask = self._clock.monotonic() + pause
+                    pause = min(pause * 2, _EC2_LAST_S)
+                if self._clock.monotonic() >= finish_by:
+                    raise ReasonError(
+                        Reason.ENI_ATTACH_FAILED, f"{made.eni_id} did not become attached in {FINISH_S:.0f} s"
+                    )
+                await asyncio.sleep(_IMDS_LOOK_S)
+                if not seen and await self._in_imds(made.mac):
+                    seen, next_ask = True, self._clock.monotonic()
+
+    async def _in_imds(self, mac: str) -> bool:
+        try:
+            return mac in await self._imds.macs()
+        except ReasonError:
+            return False  # a hint only; EC2 is asked anyway
+
+    async def _undo(self, action: Action, error: ReasonError) -> None:
+        log.warning("undoing %s: %s", action.eni_id, error, extra={"reason": str(error.reason)})
+        with telemetry.span("eni.undo", attributes={"eni": action.eni_id}):
+            try:
+                undoing = dataclasses.replace(action, step=Step.UNDOING)
+                await self._remove(undoing, self._clock.monotonic() + UNDO_S)
+            except ReasonError as second:
+                # The journal has it: the repair job goes on with it.
+                log.error("%s is left for the repair job: %s", action.eni_id, second)

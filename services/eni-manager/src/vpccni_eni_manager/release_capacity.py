@@ -1,0 +1,190 @@
+"""Gives addresses, prefixes or whole ENIs back. Everything is checked before anything is done."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import ipaddress
+import logging
+import uuid
+from collections.abc import Sequence
+from typing import Final
+
+from vpccni_api.reasons import Reason, ReasonError
+from vpccni_kit.clock import Clock
+from vpccni_kit.keyed_lock import KeyedLock
+
+from vpccni_eni_manager.domain.attach import Action, Step
+from vpccni_eni_manager.domain.ec2_errors import ENI_NOT_FOUND, INVALID_VALUE, Ec2Error
+from vpccni_eni_manager.domain.model import Eni, Inventory
+from vpccni_eni_manager.inventory import Inventories
+from vpccni_eni_manager.policy import Policy
+from vpccni_eni_manager.ports import Ec2
+from vpccni_eni_manager.remove_eni import RemoveEni
+
+log = logging.getLogger(__name__)
+_REMOVE_S: Final = 120.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Surplus:
+    """Addresses and prefixes of one ENI to give back."""
+
+    eni_id: str
+    ips: tuple[str, ...] = ()
+    prefixes: tuple[str, ...] = ()
+
+
+class ReleaseCapacity:
+    """Refuses (CAPACITY_IN_USE) what is not ours to give back: primary, trunk, EFA and unmanaged ENIs, primary addresses."""
+
+    def __init__(
+        self,
+        ec2: Ec2,
+        inventories: Inventories,
+        remove: RemoveEni,
+        policy: Policy,
+        clock: Clock,
+        locks: KeyedLock,
+    ) -> None:
+        self._ec2 = ec2
+        self._inventories = inventories
+        self._remove = remove
+        self._policy = policy
+        self._clock = clock
+        self._locks = locks
+        self._removals: set[asyncio.Task[None]] = set()
+
+    async def __call__(self, surplus: Sequence[Surplus], eni_ids: Sequence[str], deadline: float) -> Inventory:
+        """The inventory after it. An ENI or address that is gone already counts as given back. Raises ReasonError."""
+        if not self._policy.provisioning:
+            raise ReasonError(
+                Reason.NODE_NOT_GROWING, "DISABLE_NETWORK_RESOURCE_PROVISIONING is set: nothing is changed"
+            )
+        inventory = await self._inventories.get(deadline)
+        if any(inventory.eni(name) is None for name in (*eni_ids, *(one.eni_id for one in surplus))):
+            inventory = await self._inventories.from_ec2(deadline)
+        for one in surplus:
+            _check_addresses(inventory.eni(one.eni_id), one)
+        for eni_id in eni_ids:
+            _check_removable(inventory.eni(eni_id))
+        for one in surplus:
+            await self._give_back(one, deadline)
+        removals = [self._start_removal(eni) for name in eni_ids if (eni := inventory.eni(name)) is not None]
+        for removal in removals:
+            await asyncio.shield(removal)
+        return await self._inventories.get(deadline)
+
+    async def drained(self) -> None:
+        """Waits for removals under way."""
+        await asyncio.gather(*self._removals, return_exceptions=True)
+
+    async def _give_back(self, one: Surplus, deadline: float) -> None:
+        async with self._locks.hold(("eni", one.eni_id)):
+            held = await self._held(one.eni_id, deadline)
+            if held is None:
+                return
+            ips = tuple(ip for ip in one.ips if ip in held.secondary_ips)
+            ipv4 = tuple(prefix for prefix in one.prefixes if prefix in held.ipv4_prefixes)
+            ipv6 = tuple(prefix for prefix in one.prefixes if prefix in held.ipv6_prefixes)
+            try:
+                # EC2 takes addresses and prefixes in one call only if it is one kind at a time.
+                if ips:
+                    await self._ec2.unassign_ipv4(one.eni_id, ips, (), deadline)
+                if ipv4:
+                    await self._ec2.unassign_ipv4(one.eni_id, (), ipv4, deadline)
+                if ipv6:
+                    await self._ec2.unassign_ipv6_prefixes(one.eni_id, ipv6, deadline)
+            except Ec2Error as error:
+                if error.code not in (INVALID_VALUE, ENI_NOT_FOUND):
+                    raise
+                await self._check_gone(one, error, deadline)
+                return
+            self._inventories.put(_without(held, {*ips, *ipv4, *ipv6}))
+
+    async def _held(self, eni_id: str, deadline: float) -> Eni | None:
+        return (await self._inventories.get(deadline)).eni(eni_id)
+
+    async def _check_gone(self, one: Surplus, error: Ec2Error, deadline: float) -> None:
+        """EC2 refused: fine if it does not hold them any more. Raises ``error`` if it does."""
+        held = (await self._inventories.from_ec2(deadline)).eni(one.eni_id)
+        kept = {*one.ips, *one.prefixes} & _addresses(held) if held else set()
+        if kept:
+            raise error
+
+    def _start_removal(self, eni: Eni) -> asyncio.Task[None]:
+        """Goes on when the caller is gone."""
+        task = asyncio.create_task(self._remove_one(eni), name=f"remove {eni.eni_id}")
+        self._removals.add(task)
+        task.add_done_callback(self._removed)
+        return task
+
+    def _removed(self, task: asyncio.Task[None]) -> None:
+        self._removals.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.warning("%s: %s; the repair job goes on with it", task.get_name(), error)
+
+    async def _remove_one(self, eni: Eni) -> None:
+        async with self._locks.hold(("eni", eni.eni_id)):
+            self._inventories.put(dataclasses.replace(eni, status="detaching"))
+            action = Action(
+                token=str(uuid.uuid4()),
+                step=Step.REMOVING,
+                started_unix_s=self._clock.now(),
+                eni_id=eni.eni_id,
+                attachment_id=eni.attachment_id,
+            )
+            try:
+                await self._remove(action, self._clock.monotonic() + _REMOVE_S)
+            except ReasonError:
+                await self._inventories.from_ec2(self._clock.monotonic() + 10.0)
+                raise
+            self._inventories.drop(eni.eni_id)
+
+
+def _addresses(eni: Eni) -> set[str]:
+    return {*eni.secondary_ips, *eni.ipv4_prefixes, *eni.ipv6_prefixes}
+
+
+def _without(eni: Eni, given: set[str]) -> Eni:
+    def keep(held: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(one for one in held if one not in given)
+
+    return dataclasses.replace(
+        eni,
+        secondary_ips=keep(eni.secondary_ips),
+        ipv4_prefixes=keep(eni.ipv4_prefixes),
+        ipv6_prefixes=keep(eni.ipv6_prefixes),
+    )
+
+
+def _check_addresses(eni: Eni | None, one: Surplus) -> None:
+    """Raises ReasonError: malformed addresses, or ones that must stay."""
+    for text in (*one.ips, *one.prefixes):
+        try:
+            ipaddress.ip_network(text, strict=False)
+        except ValueError:
+            raise ReasonError(
+                Reason.REQUEST_INVALID, f"addresses of {one.eni_id}: {text!r} is no address or prefix"
+            ) from None
+    if eni is None:
+        return
+    if not eni.managed:
+        raise ReasonError(Reason.CAPACITY_IN_USE, f"{eni.eni_id} is not managed: {eni.unmanaged_why}")
+    if eni.primary_ip in one.ips:
+        raise ReasonError(Reason.CAPACITY_IN_USE, f"{eni.primary_ip} is the primary address of {eni.eni_id}")
+
+
+def _check_removable(eni: Eni | None) -> None:
+    """Raises ReasonError(CAPACITY_IN_USE)."""
+    if eni is None:
+        return
+    why = ""
+    if eni.is_primary:
+        why = "it is the instance's primary ENI"
+    elif not eni.managed:
+        why = f"it is not managed: {eni.unmanaged_why}"
+    elif eni.interface_type != "interface":
+        why = f"its interface type is {eni.interface_type}"
+    if why:
+        raise ReasonError(Reason.CAPACITY_IN_USE, f"{eni.eni_id} is not deleted: {why}")

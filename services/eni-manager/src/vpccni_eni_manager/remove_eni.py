@@ -1,0 +1,78 @@
+"""Detach, wait, delete: how an ENI goes, whether released or undone. Journalled, so that a crash in between is finished later."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+from typing import Final
+
+from vpccni_kit.clock import Clock
+
+from vpccni_eni_manager.domain.attach import Action, Step
+from vpccni_eni_manager.domain.ec2_errors import (
+    ATTACHMENT_NOT_FOUND,
+    ENI_IN_USE,
+    ENI_NOT_FOUND,
+    Ec2Error,
+    Failure,
+)
+from vpccni_eni_manager.ports import Ec2, Journal
+
+log = logging.getLogger(__name__)
+# EC2 usually detaches within a few seconds; a delete before that is refused and costs a call.
+_FIRST_TRY_S: Final = 1.0
+_LAST_TRY_S: Final = 5.0
+# IncorrectState: the attachment is detaching already.
+_NOT_ATTACHED: Final = frozenset({ATTACHMENT_NOT_FOUND, ENI_NOT_FOUND, "IncorrectState", "InvalidAttachment.NotFound"})
+
+
+class RemoveEni:
+    """Takes a journalled action to its end. ``active``: tokens being worked on, for the repair job to leave alone."""
+
+    def __init__(self, ec2: Ec2, journal: Journal, clock: Clock) -> None:
+        self._ec2 = ec2
+        self._journal = journal
+        self._clock = clock
+        self.active: set[str] = set()
+
+    async def __call__(self, action: Action, deadline: float) -> None:
+        """Raises Ec2Error when it cannot be finished in time; the journal keeps the rest then."""
+        self._journal.put(action)
+        self.active.add(action.token)
+        try:
+            pause = 0.0
+            if action.attachment_id:
+                await self._detach(action, deadline)
+                step = Step.DETACHED if action.step is Step.REMOVING else Step.UNDOING
+                self._journal.put(dataclasses.replace(action, step=step, attachment_id=""))
+                pause = _FIRST_TRY_S
+            await self._delete_when_detached(action.eni_id, pause, deadline)
+            self._journal.drop(action.token)
+        finally:
+            self.active.discard(action.token)
+
+    async def _detach(self, action: Action, deadline: float) -> None:
+        try:
+            await self._ec2.detach(action.attachment_id, deadline)
+        except Ec2Error as error:
+            if error.code not in _NOT_ATTACHED:
+                raise
+            log.info("%s is detached already (%s)", action.eni_id, error.code)
+
+    async def _delete_when_detached(self, eni_id: str, pause: float, deadline: float) -> None:
+        while True:
+            await asyncio.sleep(min(pause, max(0.0, deadline - self._clock.monotonic())))
+            try:
+                return await self._delete(eni_id, deadline)
+            except Ec2Error as error:
+                if error.code not in ENI_IN_USE or self._clock.monotonic() >= deadline:
+                    raise
+                pause = min(max(_FIRST_TRY_S, pause * 1.5), _LAST_TRY_S)
+
+    async def _delete(self, eni_id: str, deadline: float) -> None:
+        try:
+            await self._ec2.delete(eni_id, deadline)
+        except Ec2Error as error:
+            if error.code != ENI_NOT_FOUND or error.failure is not Failure.REFUSED:
+                raise

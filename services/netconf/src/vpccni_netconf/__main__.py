@@ -1,0 +1,68 @@
+"""Composition root: `python -m vpccni_netconf`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import Final
+
+from vpccni_api.netconf.v1 import netconf_pb2_grpc
+from vpccni_api.version import VERSION
+from vpccni_kit import lifecycle, logs, telemetry
+from vpccni_kit import settings as kit_settings
+from vpccni_kit.health import HealthBoard
+from vpccni_kit.metrics import Metrics
+from vpccni_kit.server import CallInterceptor, Server
+
+from vpccni_netconf import settings
+from vpccni_netconf.adapters.kernel import LinuxKernel
+from vpccni_netconf.adapters.leftovers import Leftovers
+from vpccni_netconf.adapters.packet_filter import HostPacketFilter
+from vpccni_netconf.server import NetconfServicer
+from vpccni_netconf.service import Service
+from vpccni_netconf.worker import Worker
+
+log = logging.getLogger("vpccni_netconf")
+_DRAIN_S: Final = 5.0
+
+
+async def start(life: lifecycle.Lifecycle) -> None:
+    values = kit_settings.read(settings.ALL, os.environ)
+    logs.setup("netconf", values[settings.LOG_LEVEL], values[settings.LOG_FILE])
+    metrics = Metrics("netconf")
+    for bad in values.bad:
+        log.warning("%s", bad)
+        metrics.bad_settings.labels(bad.name).inc()
+    telemetry.setup("netconf", {"service.version": VERSION, "host.name": os.environ.get("MY_NODE_NAME", "")})
+    health = HealthBoard(required=("datapath",))
+    slow_thread = Worker("slow")
+    leftovers = Leftovers(slow_thread)
+    service = Service(
+        LinuxKernel(), HostPacketFilter(), leftovers, slow_thread, health, metrics, values[settings.PACKET_FILTER]
+    )
+    server = Server(CallInterceptor("netconf", metrics), health)
+
+    async def drain() -> None:
+        service.drift.close()
+        await server.drain(_DRAIN_S)
+        service.kernel_thread.close()
+        slow_thread.close()
+        leftovers.close()
+
+    life.on_drain(drain)
+    if not values[settings.DISABLE_METRICS]:
+        metrics.serve(values[settings.METRICS_PORT])
+    socket_path = values[settings.SOCKET]
+    await server.start(
+        socket_path,
+        lambda made: netconf_pb2_grpc.add_NetconfServicer_to_server(NetconfServicer(service), made),
+        values[settings.HEALTH_PORT],
+        directory_mode=0o700,
+    )
+    await health.started()
+    log.info("netconf %s serves on %s", VERSION, socket_path)
+
+
+if __name__ == "__main__":
+    sys.exit(lifecycle.main("netconf", start))

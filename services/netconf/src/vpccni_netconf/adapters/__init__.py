@@ -1,0 +1,1 @@
+"""The kernel, behind the ports of ``vpccni_netconf.ports``."""

@@ -1,0 +1,50 @@
+"""Files below /proc/sys/net, of the namespace that the calling thread is in."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from vpccni_api.reasons import Reason, ReasonError
+
+from vpccni_netconf.domain.objects import Sysctl
+
+_ROOT = "/proc/sys/"
+
+
+def read(path: str) -> str:
+    """The value, "" when this kernel has no such file."""
+    try:
+        with open(_ROOT + path, encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+def ensure(item: Sysctl) -> bool:
+    """Writes only what differs (a write takes the kernel's configuration lock); True if it wrote.
+
+    Raises KERNEL_REFUSED; an optional file that is missing is fine.
+    """
+    value = item.value.encode()
+    try:
+        fd = os.open(_ROOT + item.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if os.read(fd, 64).strip() == value:
+                return False
+        finally:
+            os.close(fd)
+        fd = os.open(_ROOT + item.path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(fd, value)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        if error.errno == errno.ENOENT and item.optional:
+            return False
+        hint = "; the container needs a writable /proc/sys" if error.errno == errno.EROFS else ""
+        raise ReasonError(
+            Reason.KERNEL_REFUSED,
+            f"sysctl -w {item}: {error.strerror} ({errno.errorcode.get(error.errno or 0)}){hint}",
+        ) from error
+    return True

@@ -1,0 +1,57 @@
+"""Converges the host's side of all pods at once, and takes away what belongs to none of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from vpccni_netconf.desired import Desired
+from vpccni_netconf.domain.diff import diff, missing_links
+from vpccni_netconf.domain.links import leftover_links
+from vpccni_netconf.domain.names import HASH_DIGITS, MAIN_TABLE
+from vpccni_netconf.domain.objects import Object
+from vpccni_netconf.domain.ops import DeleteLink
+from vpccni_netconf.domain.plan_pod import owned_pods, plan_pod_host
+from vpccni_netconf.domain.spec import PodSpec
+from vpccni_netconf.ports import Background, Kernel, Query
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PodsResult:
+    """``missing_links``: host links of listed pods that are not there (their pod is gone, or lost its interface)."""
+
+    changes: int
+    missing_links: tuple[str, ...]
+
+
+def apply_pods(kernel: Kernel, desired: Desired, background: Background, specs: Sequence[PodSpec]) -> PodsResult:
+    """``specs`` must be complete, pods whose SetupPod is under way included: host links, routes and rules of pods that are
+    not listed are removed. Raises the first KERNEL_REFUSED after everything else was done."""
+    observed = kernel.host.observe(Query((4, 6), rules=True, tables=(MAIN_TABLE,)))
+    links = {link.name: link for link in observed.links}
+    wanted: list[Object] = []
+    for spec in specs:
+        wanted += plan_pod_host(dataclasses.replace(spec, mtu=0))
+    prefixes = pod_prefixes(desired, specs)
+    leftovers = leftover_links(observed.links, prefixes, frozenset(spec.host_veth for spec in specs))
+    outcome = kernel.host.attempt(
+        [
+            *diff(wanted, observed, owned_pods(prefixes)),
+            *(DeleteLink(link.index, link.name) for link in leftovers),
+        ]
+    )
+    for name in list(desired.pods):
+        desired.drop_pod(name)
+    for spec in specs:
+        if spec.host_veth in links:
+            desired.hold_pod(spec, links[spec.host_veth].mac)
+    if outcome.failures:
+        raise outcome.failures[0][1]
+    return PodsResult(outcome.changes, missing_links(wanted, observed))
+
+
+def pod_prefixes(desired: Desired, specs: Sequence[PodSpec] = ()) -> frozenset[str]:
+    """Prefixes that mark a host link as ours: the setting's, the default, those of known pods."""
+    found = {spec.host_veth[:-HASH_DIGITS] for spec in specs} | {name[:-HASH_DIGITS] for name in desired.pods}
+    setting = desired.host.veth_prefix if desired.host is not None else "eni"
+    return frozenset(found - {""} | {"eni", "vlan", setting})

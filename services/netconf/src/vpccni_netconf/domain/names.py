@@ -1,0 +1,82 @@
+"""Numbers and names that are fixed by the original, so that a node can be switched over and back with its pods running.
+
+Source of each: amazon-vpc-cni-k8s v1.23 (pkg/networkutils, cmd/routed-eni-cni-plugin/driver).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Final
+
+MAIN_TABLE: Final = 254
+LOCAL_TABLE: Final = 255
+RESERVED_TABLES: Final = frozenset({0, 253, MAIN_TABLE, LOCAL_TABLE})
+
+BRANCH_IIF: Final = 10
+"""Strict branch ENI pods: from the VLAN link or the host link into the branch's table."""
+LOCAL_MOVED: Final = 20
+"""The local table's rule once strict mode moved it behind BRANCH_IIF (else priority 0)."""
+TO_POD: Final = 512
+HOST: Final = 1024
+"""Marked connections (NodePort, and what is to be source-translated) leave by the primary ENI."""
+EXTERNAL_SERVICE: Final = 1535
+FROM_POD: Final = 1536
+FROM_ENI: Final = 32765
+
+DEFAULT_CONNMARK: Final = 0x80
+MIN_MTU: Final = 576
+MAX_MTU: Final = 9001
+MAX_LINK_NAME: Final = 15
+"""Characters (IFNAMSIZ - 1)."""
+VPC_GATEWAY_V6: Final = "fe80:ec2::1"
+HASH_DIGITS: Final = 11
+
+_LINK_NAME: Final = re.compile(r"[^\s/:%]{1,15}\Z")
+POD_LINK: Final = re.compile(r"[^\s/:%]{0,4}[0-9a-f]{11}\Z")
+
+
+def family_of(address: str) -> int:
+    """4 or 6, of an address or a CIDR in text."""
+    return 6 if ":" in address else 4
+
+
+def host_cidr(address: str) -> str:
+    """The address as a CIDR of one: /32 or /128."""
+    return f"{address}/128" if ":" in address else f"{address}/32"
+
+
+def default_cidr(family: int) -> str:
+    return "::/0" if family == 6 else "0.0.0.0/0"
+
+
+def route_table(device_number: int, network_card: int) -> int:
+    """Table of an ENI: main for the primary, device + 1 on card 0, 10000 + 100 * card + device on others."""
+    if network_card == 0:
+        return MAIN_TABLE if device_number == 0 else device_number + 1
+    return 10000 + 100 * network_card + device_number
+
+
+def pod_gateway(family: int, index: int) -> str:
+    """Next hop inside the pod; nobody owns it, a permanent neighbour entry points it at the host link."""
+    return f"fe80::{index + 1:x}" if family == 6 else f"169.254.1.{index + 1}"
+
+
+def valid_link_name(name: str) -> bool:
+    """As the kernel's dev_valid_name: 1 to 15 characters, no space, slash or colon, not "." or ".."."""
+    return _LINK_NAME.match(name) is not None and name not in (".", "..")
+
+
+def is_pod_link(name: str, prefixes: frozenset[str]) -> bool:
+    """True for a host link of a pod: one of the prefixes, then 11 hexadecimal digits."""
+    return POD_LINK.match(name) is not None and name[:-HASH_DIGITS] in prefixes
+
+
+def host_mac(container_id: str, ifname: str, host_veth: str) -> str:
+    """MAC of a pod's host link: locally administered, unicast, the same each time for the same pod interface.
+
+    Chosen by us and given at creation, because the pod's neighbour entry for its gateway holds it; a later rewrite
+    (udev's MACAddressPolicy) is drift that can be told from the name alone.
+    """
+    digest = hashlib.sha1(f"{container_id}/{ifname}/{host_veth}".encode(), usedforsecurity=False).digest()
+    return bytes(((digest[0] | 0x02) & 0xFE, *digest[1:6])).hex(":")

@@ -1,0 +1,57 @@
+"""What the kernel has of pods on the host. Read only."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from vpccni_netconf.domain.names import FROM_POD, MAIN_TABLE, TO_POD, is_pod_link
+from vpccni_netconf.domain.objects import Observed
+from vpccni_netconf.domain.plan_pod import owned_pods
+from vpccni_netconf.ports import Kernel, Query
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ObservedPod:
+    """``host_veth`` "": rules without a link. ``route_table``: of the from-rule, MAIN_TABLE without one."""
+
+    host_veth: str = ""
+    address: str = ""
+    route_table: int = MAIN_TABLE
+    link: bool = False
+    route: bool = False
+    to_rule: bool = False
+    from_rule: bool = False
+
+
+def observe_pods(kernel: Kernel, veth_prefix: str) -> tuple[tuple[ObservedPod, ...], tuple[str, ...]]:
+    """(pods, names of all host links). ``veth_prefix`` "": the default one."""
+    observed = kernel.host.observe(Query((4, 6), rules=True, tables=(MAIN_TABLE,)))
+    names = tuple(link.name for link in observed.links)
+    return fold(observed, frozenset({veth_prefix or "eni", "eni", "vlan"})), names
+
+
+def fold(observed: Observed, prefixes: frozenset[str]) -> tuple[ObservedPod, ...]:
+    """Rules and routes of one address, and the link that its route goes to, as one pod; links without a route alone."""
+    owned = owned_pods(prefixes)
+    by_address: dict[str, ObservedPod] = {}
+
+    def pod(cidr: str) -> ObservedPod:
+        address = cidr.partition("/")[0]
+        return by_address.setdefault(address, ObservedPod(address=address))
+
+    for route in filter(owned, observed.routes):
+        found = dataclasses.replace(pod(route.dst), host_veth=route.dev, link=True, route=True)
+        by_address[found.address] = found
+    for rule in filter(owned, observed.rules):
+        if rule.priority == TO_POD:
+            found = dataclasses.replace(pod(rule.dst), to_rule=True)
+        elif rule.priority == FROM_POD:
+            found = dataclasses.replace(pod(rule.src), from_rule=True, route_table=rule.table)
+        by_address[found.address] = found
+    routed = {found.host_veth for found in by_address.values()}
+    bare = [
+        ObservedPod(host_veth=link.name, link=True)
+        for link in observed.links
+        if link.kind == "veth" and is_pod_link(link.name, prefixes) and link.name not in routed
+    ]
+    return (*by_address.values(), *bare)

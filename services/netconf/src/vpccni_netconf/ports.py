@@ -1,0 +1,85 @@
+"""What the use cases need of the kernel. Everything here blocks and is called on the kernel thread."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Sequence
+from typing import Protocol
+
+from vpccni_api.reasons import ReasonError
+
+from vpccni_netconf.domain.backend import Backend, HostFilter
+from vpccni_netconf.domain.objects import Observed
+from vpccni_netconf.domain.ops import Op
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Query:
+    """What to look at. ``families``: of rules, routes and addresses; ``tables``: of routes; ``sysctls``: paths."""
+
+    families: tuple[int, ...] = (4,)
+    rules: bool = False
+    tables: tuple[int, ...] = ()
+    addresses: bool = False
+    neighbours: bool = False
+    sysctls: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """``changes``: ops that changed something. ``failures``: those that were refused, in order."""
+
+    changes: int
+    failures: tuple[tuple[Op, ReasonError], ...] = ()
+
+
+class Namespace(Protocol):
+    """One network namespace."""
+
+    def observe(self, query: Query) -> Observed:
+        """Links always, the rest as asked. Raises KERNEL_REFUSED."""
+
+    def attempt(self, ops: Sequence[Op]) -> Outcome:
+        """Carries all out in order; goes on after one that is refused."""
+
+    def apply(self, ops: Sequence[Op]) -> int:
+        """As ``attempt``; then raises the first failure. The number of changes."""
+
+    def link_index(self, name: str) -> int:
+        """0 when there is no such link."""
+
+
+class Kernel(Protocol):
+    """The node's own namespace, and those of pods by path."""
+
+    @property
+    def host(self) -> Namespace: ...
+
+    def pod(self, path: str) -> contextlib.AbstractContextManager[Namespace]:
+        """Opens a pod's namespace. Raises NETNS_GONE, NETNS_INVALID."""
+
+
+class Background(Protocol):
+    """Slow leftovers of a teardown, done after the caller has its answer."""
+
+    def delete_link(self, index: int, name: str) -> None: ...
+
+    def flush_connections(self, address: str) -> None: ...
+
+
+class PacketFilter(Protocol):
+    """iptables and nftables of the host. Blocks; raises PACKET_FILTER_FAILED with the tool's output."""
+
+    def survey(self) -> HostFilter: ...
+
+    def listing(self, backend: Backend, family: int) -> str:
+        """As `iptables-save`."""
+
+    def restore(self, backend: Backend, family: int, text: str) -> None:
+        """As `iptables-restore --noflush`: one transaction per table."""
+
+    def nft_table(self) -> str: ...
+
+    def nft(self, text: str) -> None:
+        """As `nft -f`: one transaction."""

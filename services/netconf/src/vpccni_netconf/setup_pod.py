@@ -1,0 +1,114 @@
+"""Wires one pod interface, or converges one that is wired already."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from vpccni_api.reasons import Reason, ReasonError
+from vpccni_kit import telemetry
+
+from vpccni_netconf.desired import Desired
+from vpccni_netconf.domain.diff import diff
+from vpccni_netconf.domain.names import MAIN_TABLE, host_mac
+from vpccni_netconf.domain.objects import Link, LinkFacts
+from vpccni_netconf.domain.ops import CreatePodLink, DeleteLink, Ensure, Op
+from vpccni_netconf.domain.plan_pod import (
+    host_link_sysctls,
+    owned_inside,
+    owned_on_host,
+    plan_pod_host,
+    plan_pod_inside,
+    pod_rules_to_purge,
+)
+from vpccni_netconf.domain.spec import PodSpec
+from vpccni_netconf.ports import Kernel, Namespace, Query
+
+_FIRST_INDEX = 2
+"""Link index that the kernel itself would give to the first link after lo."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SetupResult:
+    """``changes``: kernel objects changed, 0 when everything was right. ``host_index``: link index on the host."""
+
+    changes: int
+    host_mac: str
+    host_index: int
+
+
+def setup_pod(kernel: Kernel, desired: Desired, spec: PodSpec) -> SetupResult:
+    """Idempotent. On failure everything that this call made is undone and the first error is raised: NETNS_GONE,
+    NETNS_INVALID, LINK_EXISTS, LINK_MISSING, KERNEL_REFUSED."""
+    with kernel.pod(spec.netns) as pod:
+        old = kernel.host.link_index(spec.host_veth)
+        if old:
+            wired = _wired(kernel, pod, spec, old)
+            if wired is not None:
+                result = _converge(kernel, pod, desired, spec, wired)
+                desired.hold_pod(spec, result.host_mac)
+                return result
+            kernel.host.apply([DeleteLink(old, spec.host_veth)])
+        result = _wire(kernel, pod, spec)
+    desired.hold_pod(spec, result.host_mac)
+    return result
+
+
+def _wire(kernel: Kernel, pod: Namespace, spec: PodSpec) -> SetupResult:
+    mac = host_mac(spec.container_id, spec.ifname, spec.host_veth)
+    with telemetry.span("kernel.create_link"):
+        pod.apply([CreatePodLink(spec.ifname, spec.host_veth, spec.mtu, mac, _FIRST_INDEX + spec.index)])
+    index = kernel.host.link_index(spec.host_veth)
+    try:
+        with telemetry.span("kernel.host_side"):
+            changes = kernel.host.apply(fresh_host_ops(spec))
+        with telemetry.span("kernel.pod_side"):
+            changes += pod.apply([Ensure(item) for item in plan_pod_inside(spec, mac)])
+    except ReasonError:
+        kernel.host.attempt([*pod_rules_to_purge(spec), DeleteLink(index, spec.host_veth)])
+        raise
+    return SetupResult(changes + 1, mac, index)
+
+
+def fresh_host_ops(spec: PodSpec) -> list[Op]:
+    """For a link that was just made with its MTU and MAC. A from-rule that the address's previous owner left behind would
+    come first and send the pod's traffic to another ENI: it goes before ours is added."""
+    _, *objects = plan_pod_host(spec)
+    return [
+        *map(Ensure, host_link_sysctls(spec.host_veth)),
+        Ensure(Link(spec.host_veth)),
+        pod_rules_to_purge(spec)[1],
+        *map(Ensure, objects),
+    ]
+
+
+def _wired(kernel: Kernel, pod: Namespace, spec: PodSpec, host_index: int) -> LinkFacts | None:
+    """The host link's facts when it and the pod's interface are the two ends of one pair; None when the pod has no such
+    interface (the host link is an older sandbox's). Raises LINK_EXISTS when the name is another link's."""
+    inside = pod.observe(Query()).link(spec.ifname)
+    if inside is None:
+        return None
+    host = kernel.host.observe(Query()).link(spec.host_veth)
+    paired = host is not None and inside.kind == "veth" and inside.peer_index == host_index
+    if paired and host is not None and host.peer_index == inside.index:
+        return host
+    raise ReasonError(
+        Reason.LINK_EXISTS,
+        f"{spec.ifname} exists in {spec.netns} and is not the pod's end of {spec.host_veth}",
+    )
+
+
+def _converge(kernel: Kernel, pod: Namespace, desired: Desired, spec: PodSpec, link: LinkFacts) -> SetupResult:
+    families = (spec.family,)
+    table = spec.index or MAIN_TABLE
+    inside = pod.observe(Query(families, rules=True, tables=(table,), addresses=True, neighbours=True))
+    on_host = kernel.host.observe(Query(families, rules=True, tables=(MAIN_TABLE,)))
+    previous = desired.pods.get(spec.host_veth)
+    addresses = frozenset({spec.address, previous.spec.address if previous else spec.address})
+    changes = kernel.host.apply(
+        [
+            *map(Ensure, host_link_sysctls(spec.host_veth)),
+            *diff(plan_pod_host(spec, link.mac), on_host, owned_on_host(addresses)),
+        ]
+    )
+    changes += pod.apply(diff(plan_pod_inside(spec, link.mac), inside, owned_inside(spec)))
+    return SetupResult(changes, link.mac, link.index)

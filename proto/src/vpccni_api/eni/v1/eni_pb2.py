@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bvpccni_api/eni/v1/eni.proto\x12\rvpccni.eni.v1\"\x11\n\x0f\x44\x65scribeRequest\"\xdc\x01\n\x0eInstanceLimits\x12\x10\n\x08max_enis\x18\x01 \x01(\r\x12\x14\n\x0cipv4_per_eni\x18\x02 \x01(\r\x12\x14\n\x0cipv6_per_eni\x18\x03 \x01(\r\x12\x37\n\rnetwork_cards\x18\x04 \x03(\x0b\x32 .vpccni.eni.v1.NetworkCardLimits\x12\x12\n\nhypervisor\x18\x05 \x01(\t\x12\x12\n\nbare_metal\x18\x06 \x01(\x08\x12\x1b\n\x13trunking_compatible\x18\x07 \x01(\x08\x12\x0e\n\x06source\x18\x08 \x01(\t\"4\n\x11NetworkCardLimits\x12\r\n\x05index\x18\x01 \x01(\r\x12\x10\n\x08max_enis\x18\x02 \x01(\r\"\xd8\x02\n\x10\x44\x65scribeResponse\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12\x15\n\rinstance_type\x18\x02 \x01(\t\x12\x0e\n\x06region\x18\x03 \x01(\t\x12\x19\n\x11\x61vailability_zone\x18\x04 \x01(\t\x12\x0e\n\x06vpc_id\x18\x05 \x01(\t\x12\x13\n\x0bprimary_mac\x18\x06 \x01(\t\x12\x12\n\nprimary_ip\x18\x07 \x01(\t\x12\x14\n\x0cprimary_ipv6\x18\x08 \x01(\t\x12\x13\n\x0bprimary_eni\x18\t \x01(\t\x12\x11\n\tsubnet_id\x18\n \x01(\t\x12\x16\n\x0evpc_ipv4_cidrs\x18\x0b \x03(\t\x12\x16\n\x0evpc_ipv6_cidrs\x18\x0c \x03(\t\x12\x17\n\x0fsecurity_groups\x18\r \x03(\t\x12-\n\x06limits\x18\x0e \x01(\x0b\x32\x1d.vpccni.eni.v1.InstanceLimits\"B\n\x10InventoryRequest\x12.\n\x06source\x18\x01 \x01(\x0e\x32\x1e.vpccni.eni.v1.InventorySource\"\xd8\x03\n\x03\x45ni\x12\x0e\n\x06\x65ni_id\x18\x01 \x01(\t\x12\x0b\n\x03mac\x18\x02 \x01(\t\x12\x15\n\rdevice_number\x18\x03 \x01(\r\x12\x14\n\x0cnetwork_card\x18\x04 \x01(\r\x12\x11\n\tsubnet_id\x18\x05 \x01(\t\x12\x13\n\x0bsubnet_cidr\x18\x06 \x01(\t\x12\x18\n\x10subnet_ipv6_cidr\x18\x07 \x01(\t\x12\x12\n\nprimary_ip\x18\x08 \x01(\t\x12\x15\n\rsecondary_ips\x18\t \x03(\t\x12\x15\n\ripv4_prefixes\x18\n \x03(\t\x12\x15\n\ripv6_prefixes\x18\x0b \x03(\t\x12\x16\n\x0eipv6_addresses\x18\x0c \x03(\t\x12*\n\x04tags\x18\r \x03(\x0b\x32\x1c.vpccni.eni.v1.Eni.TagsEntry\x12\x16\n\x0einterface_type\x18\x0e \x01(\t\x12\x12\n\nis_primary\x18\x0f \x01(\x08\x12\x0f\n\x07managed\x18\x10 \x01(\x08\x12\x15\n\runmanaged_why\x18\x11 \x01(\t\x12\x0e\n\x06status\x18\x12 \x01(\t\x12\x17\n\x0f\x61ttached_unix_s\x18\x13 \x01(\x01\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x91\x01\n\x11InventoryResponse\x12 \n\x04\x65nis\x18\x01 \x03(\x0b\x32\x12.vpccni.eni.v1.Eni\x12.\n\x06source\x18\x02 \x01(\x0e\x32\x1e.vpccni.eni.v1.InventorySource\x12\x12\n\ngeneration\x18\x03 \x01(\x04\x12\x16\n\x0evpc_ipv4_cidrs\x18\x04 \x03(\t\"J\n\x0eNetworkProfile\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tsubnet_id\x18\x02 \x01(\t\x12\x17\n\x0fsecurity_groups\x18\x03 \x03(\t\"\x80\x02\n\x15\x45nsureCapacityRequest\x12(\n\x04mode\x18\x01 \x01(\x0e\x32\x1a.vpccni.eni.v1.AddressMode\x12\x0c\n\x04want\x18\x02 \x01(\r\x12\x11\n\twhole_eni\x18\x03 \x01(\x08\x12\x10\n\x08max_enis\x18\x04 \x01(\r\x12\x15\n\rreserved_enis\x18\x05 \x01(\r\x12\x14\n\x0cnetwork_card\x18\x06 \x01(\r\x12\x15\n\rexcluded_enis\x18\x07 \x03(\t\x12.\n\x07profile\x18\x08 \x01(\x0b\x32\x1d.vpccni.eni.v1.NetworkProfile\x12\x16\n\x0emay_create_eni\x18\t \x01(\x08\"\xa6\x01\n\x16\x45nsureCapacityResponse\x12\x0e\n\x06\x61\x63tion\x18\x01 \x01(\t\x12\x0e\n\x06\x65ni_id\x18\x02 \x01(\t\x12\x11\n\taddresses\x18\x03 \x03(\t\x12\x10\n\x08prefixes\x18\x04 \x03(\t\x12\x33\n\tinventory\x18\x05 \x01(\x0b\x32 .vpccni.eni.v1.InventoryResponse\x12\x12\n\ncandidates\x18\x06 \x03(\t\"\xa9\x01\n\x16ReleaseCapacityRequest\x12\x42\n\taddresses\x18\x01 \x03(\x0b\x32/.vpccni.eni.v1.ReleaseCapacityRequest.Addresses\x12\x0f\n\x07\x65ni_ids\x18\x02 \x03(\t\x1a:\n\tAddresses\x12\x0e\n\x06\x65ni_id\x18\x01 \x01(\t\x12\x0b\n\x03ips\x18\x02 \x03(\t\x12\x10\n\x08prefixes\x18\x03 \x03(\t\"N\n\x17ReleaseCapacityResponse\x12\x33\n\tinventory\x18\x01 \x01(\x0b\x32 .vpccni.eni.v1.InventoryResponse\"\x17\n\x15WatchInventoryRequest*F\n\x0fInventorySource\x12 \n\x1cINVENTORY_SOURCE_UNSPECIFIED\x10\x00\x12\x08\n\x04IMDS\x10\x01\x12\x07\n\x03\x45\x43\x32\x10\x02*_\n\x0b\x41\x64\x64ressMode\x12\x1c\n\x18\x41\x44\x44RESS_MODE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSECONDARY_IP\x10\x01\x12\x0f\n\x0bPREFIX_IPV4\x10\x02\x12\x0f\n\x0bPREFIX_IPV6\x10\x03\x32\xc6\x03\n\nEniManager\x12K\n\x08\x44\x65scribe\x12\x1e.vpccni.eni.v1.DescribeRequest\x1a\x1f.vpccni.eni.v1.DescribeResponse\x12N\n\tInventory\x12\x1f.vpccni.eni.v1.InventoryRequest\x1a .vpccni.eni.v1.InventoryResponse\x12]\n\x0e\x45nsureCapacity\x12$.vpccni.eni.v1.EnsureCapacityRequest\x1a%.vpccni.eni.v1.EnsureCapacityResponse\x12`\n\x0fReleaseCapacity\x12%.vpccni.eni.v1.ReleaseCapacityRequest\x1a&.vpccni.eni.v1.ReleaseCapacityResponse\x12Z\n\x0eWatchInventory\x12$.vpccni.eni.v1.WatchInventoryRequest\x1a .vpccni.eni.v1.InventoryResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bvpccni_api/eni/v1/eni.proto\x12\rvpccni.eni.v1\"\x11\n\x0f\x44\x65scribeRequest\"\xdc\x01\n\x0eInstanceLimits\x12\x10\n\x08max_enis\x18\x01 \x01(\r\x12\x14\n\x0cipv4_per_eni\x18\x02 \x01(\r\x12\x14\n\x0cipv6_per_eni\x18\x03 \x01(\r\x12\x37\n\rnetwork_cards\x18\x04 \x03(\x0b\x32 .vpccni.eni.v1.NetworkCardLimits\x12\x12\n\nhypervisor\x18\x05 \x01(\t\x12\x12\n\nbare_metal\x18\x06 \x01(\x08\x12\x1b\n\x13trunking_compatible\x18\x07 \x01(\x08\x12\x0e\n\x06source\x18\x08 \x01(\t\"4\n\x11NetworkCardLimits\x12\r\n\x05index\x18\x01 \x01(\r\x12\x10\n\x08max_enis\x18\x02 \x01(\r\"\xd8\x02\n\x10\x44\x65scribeResponse\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12\x15\n\rinstance_type\x18\x02 \x01(\t\x12\x0e\n\x06region\x18\x03 \x01(\t\x12\x19\n\x11\x61vailability_zone\x18\x04 \x01(\t\x12\x0e\n\x06vpc_id\x18\x05 \x01(\t\x12\x13\n\x0bprimary_mac\x18\x06 \x01(\t\x12\x12\n\nprimary_ip\x18\x07 \x01(\t\x12\x14\n\x0cprimary_ipv6\x18\x08 \x01(\t\x12\x13\n\x0bprimary_eni\x18\t \x01(\t\x12\x11\n\tsubnet_id\x18\n \x01(\t\x12\x16\n\x0evpc_ipv4_cidrs\x18\x0b \x03(\t\x12\x16\n\x0evpc_ipv6_cidrs\x18\x0c \x03(\t\x12\x17\n\x0fsecurity_groups\x18\r \x03(\t\x12-\n\x06limits\x18\x0e \x01(\x0b\x32\x1d.vpccni.eni.v1.InstanceLimits\"B\n\x10InventoryRequest\x12.\n\x06source\x18\x01 \x01(\x0e\x32\x1e.vpccni.eni.v1.InventorySource\"\xee\x03\n\x03\x45ni\x12\x0e\n\x06\x65ni_id\x18\x01 \x01(\t\x12\x0b\n\x03mac\x18\x02 \x01(\t\x12\x15\n\rdevice_number\x18\x03 \x01(\r\x12\x14\n\x0cnetwork_card\x18\x04 \x01(\r\x12\x11\n\tsubnet_id\x18\x05 \x01(\t\x12\x13\n\x0bsubnet_cidr\x18\x06 \x01(\t\x12\x18\n\x10subnet_ipv6_cidr\x18\x07 \x01(\t\x12\x12\n\nprimary_ip\x18\x08 \x01(\t\x12\x15\n\rsecondary_ips\x18\t \x03(\t\x12\x15\n\ripv4_prefixes\x18\n \x03(\t\x12\x15\n\ripv6_prefixes\x18\x0b \x03(\t\x12\x16\n\x0eipv6_addresses\x18\x0c \x03(\t\x12*\n\x04tags\x18\r \x03(\x0b\x32\x1c.vpccni.eni.v1.Eni.TagsEntry\x12\x16\n\x0einterface_type\x18\x0e \x01(\t\x12\x12\n\nis_primary\x18\x0f \x01(\x08\x12\x0f\n\x07managed\x18\x10 \x01(\x08\x12\x15\n\runmanaged_why\x18\x11 \x01(\t\x12\x0e\n\x06status\x18\x12 \x01(\t\x12\x17\n\x0f\x61ttached_unix_s\x18\x13 \x01(\x01\x12\x14\n\x0c\x65xcluded_why\x18\x14 \x01(\t\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x91\x01\n\x11InventoryResponse\x12 \n\x04\x65nis\x18\x01 \x03(\x0b\x32\x12.vpccni.eni.v1.Eni\x12.\n\x06source\x18\x02 \x01(\x0e\x32\x1e.vpccni.eni.v1.InventorySource\x12\x12\n\ngeneration\x18\x03 \x01(\x04\x12\x16\n\x0evpc_ipv4_cidrs\x18\x04 \x03(\t\"J\n\x0eNetworkProfile\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tsubnet_id\x18\x02 \x01(\t\x12\x17\n\x0fsecurity_groups\x18\x03 \x03(\t\"\x80\x02\n\x15\x45nsureCapacityRequest\x12(\n\x04mode\x18\x01 \x01(\x0e\x32\x1a.vpccni.eni.v1.AddressMode\x12\x0c\n\x04want\x18\x02 \x01(\r\x12\x11\n\twhole_eni\x18\x03 \x01(\x08\x12\x10\n\x08max_enis\x18\x04 \x01(\r\x12\x15\n\rreserved_enis\x18\x05 \x01(\r\x12\x14\n\x0cnetwork_card\x18\x06 \x01(\r\x12\x15\n\rexcluded_enis\x18\x07 \x03(\t\x12.\n\x07profile\x18\x08 \x01(\x0b\x32\x1d.vpccni.eni.v1.NetworkProfile\x12\x16\n\x0emay_create_eni\x18\t \x01(\x08\"\xa6\x01\n\x16\x45nsureCapacityResponse\x12\x0e\n\x06\x61\x63tion\x18\x01 \x01(\t\x12\x0e\n\x06\x65ni_id\x18\x02 \x01(\t\x12\x11\n\taddresses\x18\x03 \x03(\t\x12\x10\n\x08prefixes\x18\x04 \x03(\t\x12\x33\n\tinventory\x18\x05 \x01(\x0b\x32 .vpccni.eni.v1.InventoryResponse\x12\x12\n\ncandidates\x18\x06 \x03(\t\"\xa9\x01\n\x16ReleaseCapacityRequest\x12\x42\n\taddresses\x18\x01 \x03(\x0b\x32/.vpccni.eni.v1.ReleaseCapacityRequest.Addresses\x12\x0f\n\x07\x65ni_ids\x18\x02 \x03(\t\x1a:\n\tAddresses\x12\x0e\n\x06\x65ni_id\x18\x01 \x01(\t\x12\x0b\n\x03ips\x18\x02 \x03(\t\x12\x10\n\x08prefixes\x18\x03 \x03(\t\"N\n\x17ReleaseCapacityResponse\x12\x33\n\tinventory\x18\x01 \x01(\x0b\x32 .vpccni.eni.v1.InventoryResponse\"\x17\n\x15WatchInventoryRequest*F\n\x0fInventorySource\x12 \n\x1cINVENTORY_SOURCE_UNSPECIFIED\x10\x00\x12\x08\n\x04IMDS\x10\x01\x12\x07\n\x03\x45\x43\x32\x10\x02*_\n\x0b\x41\x64\x64ressMode\x12\x1c\n\x18\x41\x44\x44RESS_MODE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSECONDARY_IP\x10\x01\x12\x0f\n\x0bPREFIX_IPV4\x10\x02\x12\x0f\n\x0bPREFIX_IPV6\x10\x03\x32\xc6\x03\n\nEniManager\x12K\n\x08\x44\x65scribe\x12\x1e.vpccni.eni.v1.DescribeRequest\x1a\x1f.vpccni.eni.v1.DescribeResponse\x12N\n\tInventory\x12\x1f.vpccni.eni.v1.InventoryRequest\x1a .vpccni.eni.v1.InventoryResponse\x12]\n\x0e\x45nsureCapacity\x12$.vpccni.eni.v1.EnsureCapacityRequest\x1a%.vpccni.eni.v1.EnsureCapacityResponse\x12`\n\x0fReleaseCapacity\x12%.vpccni.eni.v1.ReleaseCapacityRequest\x1a&.vpccni.eni.v1.ReleaseCapacityResponse\x12Z\n\x0eWatchInventory\x12$.vpccni.eni.v1.WatchInventoryRequest\x1a .vpccni.eni.v1.InventoryResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,10 +33,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ENI_TAGSENTRY']._loaded_options = None
   _globals['_ENI_TAGSENTRY']._serialized_options = b'8\001'
-  _globals['_INVENTORYSOURCE']._serialized_start=2161
-  _globals['_INVENTORYSOURCE']._serialized_end=2231
-  _globals['_ADDRESSMODE']._serialized_start=2233
-  _globals['_ADDRESSMODE']._serialized_end=2328
+  _globals['_INVENTORYSOURCE']._serialized_start=2183
+  _globals['_INVENTORYSOURCE']._serialized_end=2253
+  _globals['_ADDRESSMODE']._serialized_start=2255
+  _globals['_ADDRESSMODE']._serialized_end=2350
   _globals['_DESCRIBEREQUEST']._serialized_start=46
   _globals['_DESCRIBEREQUEST']._serialized_end=63
   _globals['_INSTANCELIMITS']._serialized_start=66
@@ -48,25 +48,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INVENTORYREQUEST']._serialized_start=689
   _globals['_INVENTORYREQUEST']._serialized_end=755
   _globals['_ENI']._serialized_start=758
-  _globals['_ENI']._serialized_end=1230
-  _globals['_ENI_TAGSENTRY']._serialized_start=1187
-  _globals['_ENI_TAGSENTRY']._serialized_end=1230
-  _globals['_INVENTORYRESPONSE']._serialized_start=1233
-  _globals['_INVENTORYRESPONSE']._serialized_end=1378
-  _globals['_NETWORKPROFILE']._serialized_start=1380
-  _globals['_NETWORKPROFILE']._serialized_end=1454
-  _globals['_ENSURECAPACITYREQUEST']._serialized_start=1457
-  _globals['_ENSURECAPACITYREQUEST']._serialized_end=1713
-  _globals['_ENSURECAPACITYRESPONSE']._serialized_start=1716
-  _globals['_ENSURECAPACITYRESPONSE']._serialized_end=1882
-  _globals['_RELEASECAPACITYREQUEST']._serialized_start=1885
-  _globals['_RELEASECAPACITYREQUEST']._serialized_end=2054
-  _globals['_RELEASECAPACITYREQUEST_ADDRESSES']._serialized_start=1996
-  _globals['_RELEASECAPACITYREQUEST_ADDRESSES']._serialized_end=2054
-  _globals['_RELEASECAPACITYRESPONSE']._serialized_start=2056
-  _globals['_RELEASECAPACITYRESPONSE']._serialized_end=2134
-  _globals['_WATCHINVENTORYREQUEST']._serialized_start=2136
-  _globals['_WATCHINVENTORYREQUEST']._serialized_end=2159
-  _globals['_ENIMANAGER']._serialized_start=2331
-  _globals['_ENIMANAGER']._serialized_end=2785
+  _globals['_ENI']._serialized_end=1252
+  _globals['_ENI_TAGSENTRY']._serialized_start=1209
+  _globals['_ENI_TAGSENTRY']._serialized_end=1252
+  _globals['_INVENTORYRESPONSE']._serialized_start=1255
+  _globals['_INVENTORYRESPONSE']._serialized_end=1400
+  _globals['_NETWORKPROFILE']._serialized_start=1402
+  _globals['_NETWORKPROFILE']._serialized_end=1476
+  _globals['_ENSURECAPACITYREQUEST']._serialized_start=1479
+  _globals['_ENSURECAPACITYREQUEST']._serialized_end=1735
+  _globals['_ENSURECAPACITYRESPONSE']._serialized_start=1738
+  _globals['_ENSURECAPACITYRESPONSE']._serialized_end=1904
+  _globals['_RELEASECAPACITYREQUEST']._serialized_start=1907
+  _globals['_RELEASECAPACITYREQUEST']._serialized_end=2076
+  _globals['_RELEASECAPACITYREQUEST_ADDRESSES']._serialized_start=2018
+  _globals['_RELEASECAPACITYREQUEST_ADDRESSES']._serialized_end=2076
+  _globals['_RELEASECAPACITYRESPONSE']._serialized_start=2078
+  _globals['_RELEASECAPACITYRESPONSE']._serialized_end=2156
+  _globals['_WATCHINVENTORYREQUEST']._serialized_start=2158
+  _globals['_WATCHINVENTORYREQUEST']._serialized_end=2181
+  _globals['_ENIMANAGER']._serialized_start=2353
+  _globals['_ENIMANAGER']._serialized_end=2807
 # @@protoc_insertion_point(module_scope)

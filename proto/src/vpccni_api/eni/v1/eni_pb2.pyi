@@ -98,7 +98,7 @@ class InventoryRequest(_message.Message):
     def __init__(self, source: _Optional[_Union[InventorySource, str]] = ...) -> None: ...
 
 class Eni(_message.Message):
-    __slots__ = ("eni_id", "mac", "device_number", "network_card", "subnet_id", "subnet_cidr", "subnet_ipv6_cidr", "primary_ip", "secondary_ips", "ipv4_prefixes", "ipv6_prefixes", "ipv6_addresses", "tags", "interface_type", "is_primary", "managed", "unmanaged_why", "status", "attached_unix_s")
+    __slots__ = ("eni_id", "mac", "device_number", "network_card", "subnet_id", "subnet_cidr", "subnet_ipv6_cidr", "primary_ip", "secondary_ips", "ipv4_prefixes", "ipv6_prefixes", "ipv6_addresses", "tags", "interface_type", "is_primary", "managed", "unmanaged_why", "status", "attached_unix_s", "excluded_why")
     class TagsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -125,6 +125,7 @@ class Eni(_message.Message):
     UNMANAGED_WHY_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     ATTACHED_UNIX_S_FIELD_NUMBER: _ClassVar[int]
+    EXCLUDED_WHY_FIELD_NUMBER: _ClassVar[int]
     eni_id: str
     mac: str
     device_number: int
@@ -144,7 +145,8 @@ class Eni(_message.Message):
     unmanaged_why: str
     status: str
     attached_unix_s: float
-    def __init__(self, eni_id: _Optional[str] = ..., mac: _Optional[str] = ..., device_number: _Optional[int] = ..., network_card: _Optional[int] = ..., subnet_id: _Optional[str] = ..., subnet_cidr: _Optional[str] = ..., subnet_ipv6_cidr: _Optional[str] = ..., primary_ip: _Optional[str] = ..., secondary_ips: _Optional[_Iterable[str]] = ..., ipv4_prefixes: _Optional[_Iterable[str]] = ..., ipv6_prefixes: _Optional[_Iterable[str]] = ..., ipv6_addresses: _Optional[_Iterable[str]] = ..., tags: _Optional[_Mapping[str, str]] = ..., interface_type: _Optional[str] = ..., is_primary: _Optional[bool] = ..., managed: _Optional[bool] = ..., unmanaged_why: _Optional[str] = ..., status: _Optional[str] = ..., attached_unix_s: _Optional[float] = ...) -> None: ...
+    excluded_why: str
+    def __init__(self, eni_id: _Optional[str] = ..., mac: _Optional[str] = ..., device_number: _Optional[int] = ..., network_card: _Optional[int] = ..., subnet_id: _Optional[str] = ..., subnet_cidr: _Optional[str] = ..., subnet_ipv6_cidr: _Optional[str] = ..., primary_ip: _Optional[str] = ..., secondary_ips: _Optional[_Iterable[str]] = ..., ipv4_prefixes: _Optional[_Iterable[str]] = ..., ipv6_prefixes: _Optional[_Iterable[str]] = ..., ipv6_addresses: _Optional[_Iterable[str]] = ..., tags: _Optional[_Mapping[str, str]] = ..., interface_type: _Optional[str] = ..., is_primary: _Optional[bool] = ..., managed: _Optional[bool] = ..., unmanaged_why: _Optional[str] = ..., status: _Optional[str] = ..., attached_unix_s: _Optional[float] = ..., excluded_why: _Optional[str] = ...) -> None: ...
 
 class InventoryResponse(_message.Message):
     __slots__ = ("enis", "source", "generation", "vpc_ipv4_cidrs")

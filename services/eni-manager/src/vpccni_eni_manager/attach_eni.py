@@ -14,7 +14,7 @@ from vpccni_kit.clock import Clock
 
 from vpccni_eni_manager.create_eni import CreateInSubnet
 from vpccni_eni_manager.domain.attach import Action, Step
-from vpccni_eni_manager.domain.ec2_errors import ATTACHMENT_LIMIT, INVALID_VALUE, Ec2Error, Failure
+from vpccni_eni_manager.domain.ec2_errors import ATTACHMENT_LIMIT, ENI_NOT_FOUND, INVALID_VALUE, Ec2Error, Failure
 from vpccni_eni_manager.domain.model import AddressMode, Eni, Growth, Node
 from vpccni_eni_manager.domain.placement import CreateEni, free_device_index
 from vpccni_eni_manager.inventory import Inventories
@@ -25,6 +25,10 @@ log = logging.getLogger(__name__)
 # Once created, an ENI is finished or undone on a budget of its own: the caller's deadline must not strand it.
 FINISH_S: Final = 60.0
 UNDO_S: Final = 60.0
+# What was created may be "not found" for a moment (EC2 API guide, "Eventual consistency").
+_VISIBLE_S: Final = 10.0
+_VISIBLE_PAUSE_S: Final = 0.5
+_DEVICES_TRIED: Final = 3
 _IMDS_LOOK_S: Final = 0.25
 _EC2_FIRST_S: Final = 1.0
 _EC2_LAST_S: Final = 5.0
@@ -88,29 +92,41 @@ class AttachEni:
             ) from error
 
     async def _request_attachment(self, action: Action, plan: CreateEni, node: Node, finish_by: float) -> Action:
-        device = plan.device_index
-        try:
-            attachment = await self._ec2.attach(action.eni_id, node.instance_id, device, plan.network_card, finish_by)
-        except Ec2Error as error:
-            if error.failure is Failure.UNCERTAIN:
-                found = await self._ec2.eni(action.eni_id, finish_by)
-                if found is None or not found.attachment_id:
+        """At the planned device number, or at another if somebody took that one since the inventory was read."""
+        tried: set[int] = set()
+        device: int | None = plan.device_index
+        while True:
+            assert device is not None
+            try:
+                attachment = await self._attach_at(action.eni_id, node, device, plan.network_card, finish_by)
+                break
+            except Ec2Error as error:
+                tried.add(device)
+                if error.code != INVALID_VALUE or len(tried) == _DEVICES_TRIED:
                     raise
-                attachment = found.attachment_id
-            elif error.code == INVALID_VALUE:
-                # Somebody else took the device number since the inventory was read.
                 fresh = await self._inventories.from_ec2(finish_by)
-                index = free_device_index(fresh.enis, plan.network_card)
-                if index is None or index == device:
+                device = free_device_index(fresh.enis, plan.network_card, tried)
+                if device is None:
                     raise
-                attachment = await self._ec2.attach(
-                    action.eni_id, node.instance_id, index, plan.network_card, finish_by
-                )
-            else:
-                raise
         attached = dataclasses.replace(action, step=Step.ATTACHED, attachment_id=attachment)
         self._journal.put(attached)
         return attached
+
+    async def _attach_at(self, eni_id: str, node: Node, device: int, card: int, finish_by: float) -> str:
+        """The attachment id. Attaching has no client token: after no answer, EC2 is asked whether it happened."""
+        visible_by = self._clock.monotonic() + _VISIBLE_S
+        while True:
+            try:
+                return await self._ec2.attach(eni_id, node.instance_id, device, card, finish_by)
+            except Ec2Error as error:
+                if error.failure is Failure.UNCERTAIN:
+                    found = await self._ec2.eni(eni_id, finish_by)
+                    if found is not None and found.attached_to == node.instance_id:
+                        return found.attachment_id
+                    raise
+                if error.code != ENI_NOT_FOUND or self._clock.monotonic() >= visible_by:
+                    raise
+                await asyncio.sleep(_VISIBLE_PAUSE_S)
 
     async def _until_attached(self, made: Eni, finish_by: float) -> Eni:
         """Returns as soon as EC2 says attached. IMDS, which costs nothing, tells when asking EC2 is worth a call."""

@@ -113,6 +113,7 @@ def _eni(eni: Eni) -> eni_pb2.Eni:
         is_primary=eni.is_primary,
         managed=eni.managed,
         unmanaged_why=eni.unmanaged_why,
+        excluded_why=eni.excluded_why,
         status=eni.status,
         attached_unix_s=eni.attached_unix_s,
     )

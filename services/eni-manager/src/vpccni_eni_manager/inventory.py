@@ -33,6 +33,7 @@ class Inventories:
         self._changed = asyncio.Event()
         # Grows over restarts too: a client may compare it with one from the process before.
         self._generation = int(time.time() * 1000)
+        self._told: dict[str, views.Told] = {}
         self._closed = False
         self.own_change_at = 0.0
 
@@ -88,7 +89,8 @@ class Inventories:
             from_imds = await self._imds_or_nothing()
             await self._learn_subnets({eni.subnet_id for eni in from_ec2}, from_imds, node, deadline)
             cidrs = {one.subnet_id: (one.cidr, one.ipv6_cidr) for one in self._subnets.values()}
-            merged = self._judged(views.merge(from_ec2, from_imds, cidrs), node)
+            settled = views.settle(views.merge(from_ec2, from_imds, cidrs), self._told, time.monotonic())
+            merged = self._judged(settled, node)
             if self.own_change_at != started:
                 # A call of ours changed something while EC2 was answering: its answer may be older than that.
                 log.info("inventory changed while EC2 was asked; asking again")
@@ -135,8 +137,8 @@ class Inventories:
             self._adopt(self._current.enis, self._current.source, node)
         return node
 
-    def put(self, eni: Eni) -> Inventory:
-        """After a call of ours: this ENI is so now."""
+    def put(self, eni: Eni, removed: Iterable[str] = ()) -> Inventory:
+        """After a call of ours: this ENI is so now. ``removed``: addresses and prefixes that the call took from it."""
         before = self._current
         assert before is not None and self._node is not None  # only called after a plan was made on it
         others = tuple(one for one in before.enis if one.eni_id != eni.eni_id)
@@ -147,18 +149,28 @@ class Inventories:
             subnet_cidr=eni.subnet_cidr or (known.cidr if known else near.subnet_cidr if near else ""),
             subnet_ipv6_cidr=eni.subnet_ipv6_cidr or (known.ipv6_cidr if known else ""),
         )
+        earlier = self._told.get(eni.eni_id)
+        gone = frozenset(removed) | (earlier.removed if earlier else frozenset())
+        back = {*eni.secondary_ips, *eni.ipv4_prefixes, *eni.ipv6_prefixes}
+        self._told[eni.eni_id] = views.Told(time.monotonic(), filled, gone - back)
         return self._own_change((*others, filled), before)
 
     def drop(self, eni_id: str) -> Inventory | None:
         """After a call of ours: this ENI is gone."""
         before = self._current
+        self._told[eni_id] = views.Told(time.monotonic(), None)
         if before is None or before.eni(eni_id) is None:
             return before
         return self._own_change((one for one in before.enis if one.eni_id != eni_id), before)
 
+    def forget_told(self, eni_id: str) -> None:
+        """What was put last is not so: the next describe decides alone."""
+        self._told.pop(eni_id, None)
+
     def _own_change(self, enis: Iterable[Eni], before: Inventory) -> Inventory:
         assert self._node is not None
-        self.own_change_at = time.monotonic()
+        now = self.own_change_at = time.monotonic()
+        self._told = {eni_id: one for eni_id, one in self._told.items() if now - one.at < views.LAG_S}
         return self._adopt(self._judged(views.in_order(enis), self._node), before.source, self._node)
 
     def _judged(self, enis: Iterable[Eni], node: Node) -> tuple[Eni, ...]:

@@ -100,7 +100,8 @@ class ReleaseCapacity:
                     raise
                 await self._check_gone(one, error, deadline)
                 return
-            self._inventories.put(_without(held, {*ips, *ipv4, *ipv6}))
+            given = {*ips, *ipv4, *ipv6}
+            self._inventories.put(_without(held, given), given)
 
     async def _held(self, eni_id: str, deadline: float) -> Eni | None:
         return (await self._inventories.get(deadline)).eni(eni_id)
@@ -137,6 +138,7 @@ class ReleaseCapacity:
             try:
                 await self._remove(action, self._clock.monotonic() + _REMOVE_S)
             except ReasonError:
+                self._inventories.forget_told(eni.eni_id)
                 await self._inventories.from_ec2(self._clock.monotonic() + 10.0)
                 raise
             self._inventories.drop(eni.eni_id)

@@ -15,7 +15,6 @@ from vpccni_eni_manager.domain.ec2_errors import (
     ENI_IN_USE,
     ENI_NOT_FOUND,
     Ec2Error,
-    Failure,
 )
 from vpccni_eni_manager.ports import Ec2, Journal
 
@@ -23,6 +22,8 @@ log = logging.getLogger(__name__)
 # EC2 usually detaches within a few seconds; a delete before that is refused and costs a call.
 _FIRST_TRY_S: Final = 1.0
 _LAST_TRY_S: Final = 5.0
+# A new ENI may be "not found" for a while; younger than this, that does not mean that it is gone.
+_VISIBLE_S: Final = 15.0
 # IncorrectState: the attachment is detaching already.
 _NOT_ATTACHED: Final = frozenset({ATTACHMENT_NOT_FOUND, ENI_NOT_FOUND, "IncorrectState", "InvalidAttachment.NotFound"})
 
@@ -47,7 +48,7 @@ class RemoveEni:
                 step = Step.DETACHED if action.step is Step.REMOVING else Step.UNDOING
                 self._journal.put(dataclasses.replace(action, step=step, attachment_id=""))
                 pause = _FIRST_TRY_S
-            await self._delete_when_detached(action.eni_id, pause, deadline)
+            await self._delete_when_detached(action, pause, deadline)
             self._journal.drop(action.token)
         finally:
             self.active.discard(action.token)
@@ -60,19 +61,20 @@ class RemoveEni:
                 raise
             log.info("%s is detached already (%s)", action.eni_id, error.code)
 
-    async def _delete_when_detached(self, eni_id: str, pause: float, deadline: float) -> None:
+    async def _delete_when_detached(self, action: Action, pause: float, deadline: float) -> None:
         while True:
             await asyncio.sleep(min(pause, max(0.0, deadline - self._clock.monotonic())))
             try:
-                return await self._delete(eni_id, deadline)
+                return await self._delete(action, deadline)
             except Ec2Error as error:
-                if error.code not in ENI_IN_USE or self._clock.monotonic() >= deadline:
+                if error.code not in (*ENI_IN_USE, ENI_NOT_FOUND) or self._clock.monotonic() >= deadline:
                     raise
                 pause = min(max(_FIRST_TRY_S, pause * 1.5), _LAST_TRY_S)
 
-    async def _delete(self, eni_id: str, deadline: float) -> None:
+    async def _delete(self, action: Action, deadline: float) -> None:
         try:
-            await self._ec2.delete(eni_id, deadline)
+            await self._ec2.delete(action.eni_id, deadline)
         except Ec2Error as error:
-            if error.code != ENI_NOT_FOUND or error.failure is not Failure.REFUSED:
+            age = self._clock.now() - action.started_unix_s
+            if error.code != ENI_NOT_FOUND or (action.step is Step.UNDOING and age < _VISIBLE_S):
                 raise

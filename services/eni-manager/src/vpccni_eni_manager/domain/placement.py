@@ -7,7 +7,7 @@ cheap (one call) and quick, so a new ENI is made only when nothing attached has 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from vpccni_api.reasons import Reason
@@ -76,9 +76,9 @@ def fillable(inventory: Inventory, limits: InstanceLimits, growth: Growth) -> tu
     return tuple(sorted(fit, key=lambda eni: (room(eni, limits, growth.mode), eni.device_number)))
 
 
-def free_device_index(enis: Iterable[Eni], network_card: int) -> int | None:
-    """Lowest device number that no ENI on the card has (EC2 counts per card)."""
-    used = {eni.device_number for eni in enis if eni.network_card == network_card}
+def free_device_index(enis: Iterable[Eni], network_card: int, taken: Collection[int] = ()) -> int | None:
+    """Lowest device number that no ENI on the card has (EC2 counts per card) and that is not among ``taken``."""
+    used = {eni.device_number for eni in enis if eni.network_card == network_card}.union(taken)
     return next((index for index in range(MAX_DEVICE_INDEX + 1) if index not in used), None)
 
 

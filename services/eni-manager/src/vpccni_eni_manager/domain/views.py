@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 from vpccni_eni_manager.domain.model import Eni
+
+# EC2's describes may lag that far behind its own answers to our calls (EC2 API guide, "Eventual consistency"); seconds.
+LAG_S: Final = 15.0
 
 # What IMDS knows of an ENI and the poll compares: who is attached, with which addresses.
 Fingerprint = tuple[tuple[str, tuple[str, ...], tuple[str, ...], tuple[str, ...]], ...]
@@ -29,6 +33,48 @@ def merge(
         ipv4, ipv6 = cidrs.get(eni.subnet_id) or subnet_cidrs.get(eni.subnet_id) or ("", "")
         merged.append(dataclasses.replace(eni, subnet_cidr=eni.subnet_cidr or ipv4, subnet_ipv6_cidr=ipv6))
     return in_order(merged)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Told:
+    """What EC2 answered to a call of ours: the ENI after it (None: gone), and what was taken from it. ``at``: monotonic."""
+
+    at: float
+    eni: Eni | None
+    removed: frozenset[str] = frozenset()
+
+
+def settle(described: Iterable[Eni], told: Mapping[str, Told], now: float) -> tuple[Eni, ...]:
+    """The described ENIs, corrected by what EC2 told us within the last 15 s and the describe may not show yet.
+
+    Nothing that the describe shows beyond it is lost, except what we gave back ourselves.
+    """
+    recent = {eni_id: one for eni_id, one in told.items() if now - one.at < LAG_S}
+    found = []
+    for eni in described:
+        one = recent.pop(eni.eni_id, None)
+        if one is None:
+            found.append(eni)
+        elif one.eni is not None:
+            found.append(_corrected(eni, one.eni, one.removed))
+    found.extend(one.eni for one in recent.values() if one.eni is not None)
+    return in_order(found)
+
+
+def _corrected(described: Eni, known: Eni, removed: frozenset[str]) -> Eni:
+    def both(ours: tuple[str, ...], theirs: tuple[str, ...]) -> tuple[str, ...]:
+        return ours + tuple(one for one in theirs if one not in ours and one not in removed)
+
+    return dataclasses.replace(
+        described,
+        secondary_ips=both(known.secondary_ips, described.secondary_ips),
+        ipv4_prefixes=both(known.ipv4_prefixes, described.ipv4_prefixes),
+        ipv6_prefixes=both(known.ipv6_prefixes, described.ipv6_prefixes),
+        tags={**described.tags, **known.tags},
+        security_groups=known.security_groups,
+        status=known.status,
+        attachment_id=described.attachment_id or known.attachment_id,
+    )
 
 
 def enrich(from_imds: Iterable[Eni], known: Iterable[Eni]) -> tuple[Eni, ...]:

@@ -1,0 +1,1 @@
+"""What the use cases reach the outside through."""

@@ -1,0 +1,109 @@
+"""eni-manager over its socket."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from vpccni_api.eni.v1 import eni_pb2 as pb
+from vpccni_api.eni.v1 import eni_pb2_grpc
+from vpccni_api.reasons import Reason
+from vpccni_kit.channel import Channel
+
+from vpccni_ipam.domain.giveback import GiveBack
+from vpccni_ipam.domain.model import EniFacts, InstanceLimits, Inventory, NodeFacts, Source
+from vpccni_ipam.ports import Grown, GrowthRequest
+
+
+def to_eni(eni: pb.Eni) -> EniFacts:
+    return EniFacts(
+        eni_id=eni.eni_id,
+        mac=eni.mac,
+        device_number=eni.device_number,
+        network_card=eni.network_card,
+        subnet_id=eni.subnet_id,
+        subnet_cidr=eni.subnet_cidr,
+        primary_ip=eni.primary_ip,
+        secondary_ips=tuple(eni.secondary_ips),
+        ipv4_prefixes=tuple(eni.ipv4_prefixes),
+        ipv6_prefixes=tuple(eni.ipv6_prefixes),
+        interface_type=eni.interface_type or "interface",
+        is_primary=eni.is_primary,
+        managed=eni.managed,
+        attached_unix_s=eni.attached_unix_s,
+    )
+
+
+def to_inventory(reply: pb.InventoryResponse) -> Inventory:
+    """ENIs that are attaching or detaching are not there yet, or no more."""
+    enis = tuple(to_eni(eni) for eni in reply.enis if eni.status in ("", "attached", "in-use"))
+    source = Source.EC2 if reply.source == pb.EC2 else Source.IMDS
+    return Inventory(enis, source, reply.generation, tuple(reply.vpc_ipv4_cidrs))
+
+
+class EniClient:
+    """ports.EniManager."""
+
+    def __init__(self, socket_path: str) -> None:
+        self._channel = Channel(socket_path, "eni-manager", Reason.ENI_MANAGER_UNREACHABLE)
+        self._stub = eni_pb2_grpc.EniManagerStub(self._channel.grpc_channel)
+
+    async def close(self) -> None:
+        await self._channel.close()
+
+    async def describe(self, timeout: float) -> NodeFacts:
+        reply = await self._channel.call(self._stub.Describe, pb.DescribeRequest(), timeout)
+        limits = InstanceLimits(
+            max_enis=reply.limits.max_enis,
+            ipv4_per_eni=reply.limits.ipv4_per_eni,
+            prefixes_supported=reply.limits.hypervisor == "nitro" or reply.limits.bare_metal,
+            trunking_compatible=reply.limits.trunking_compatible,
+        )
+        return NodeFacts(
+            instance_id=reply.instance_id,
+            instance_type=reply.instance_type,
+            primary_mac=reply.primary_mac,
+            primary_ip=reply.primary_ip,
+            vpc_cidrs=tuple(reply.vpc_ipv4_cidrs),
+            limits=limits,
+            primary_eni=reply.primary_eni,
+            vpc_ipv6_cidrs=tuple(reply.vpc_ipv6_cidrs),
+        )
+
+    async def inventory(self, source: Source, timeout: float) -> Inventory:
+        asked = pb.EC2 if source is Source.EC2 else pb.IMDS
+        return to_inventory(await self._channel.call(self._stub.Inventory, pb.InventoryRequest(source=asked), timeout))
+
+    async def ensure_capacity(self, request: GrowthRequest, timeout: float) -> Grown:
+        message = pb.EnsureCapacityRequest(
+            mode=pb.PREFIX_IPV4 if request.prefixes else pb.SECONDARY_IP,
+            want=request.step.want,
+            whole_eni=request.step.whole_eni,
+            max_enis=request.max_enis,
+            reserved_enis=request.reserved_enis,
+            excluded_enis=request.excluded_enis,
+            may_create_eni=request.step.may_create_eni,
+        )
+        reply = await self._channel.call(self._stub.EnsureCapacity, message, timeout)
+        return Grown(
+            action=reply.action,
+            eni_id=reply.eni_id,
+            addresses=tuple(reply.addresses),
+            prefixes=tuple(reply.prefixes),
+            inventory=to_inventory(reply.inventory),
+            candidates=tuple(reply.candidates),
+        )
+
+    async def release_capacity(self, what: GiveBack, timeout: float) -> Inventory:
+        request = pb.ReleaseCapacityRequest(
+            addresses=[
+                pb.ReleaseCapacityRequest.Addresses(eni_id=i.eni_id, ips=i.ips, prefixes=i.prefixes)
+                for i in what.addresses
+            ],
+            eni_ids=what.eni_ids,
+        )
+        reply = await self._channel.call(self._stub.ReleaseCapacity, request, timeout)
+        return to_inventory(reply.inventory)
+
+    async def watch_inventory(self) -> AsyncIterator[Inventory]:
+        async for reply in self._channel.stream(self._stub.WatchInventory, pb.WatchInventoryRequest()):
+            yield to_inventory(reply)

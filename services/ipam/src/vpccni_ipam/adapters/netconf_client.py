@@ -1,0 +1,105 @@
+"""netconf over its socket."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+
+from vpccni_api.netconf.v1 import netconf_pb2 as pb
+from vpccni_api.netconf.v1 import netconf_pb2_grpc
+from vpccni_api.reasons import Reason
+from vpccni_kit.channel import Channel
+
+from vpccni_ipam.domain.model import Assignment, EniFacts, NodeFacts
+from vpccni_ipam.domain.restore import ObservedPod
+from vpccni_ipam.ports import Drift, HostSpec, Observed
+
+
+def pod_spec(item: Assignment) -> pb.PodSpec:
+    wiring = item.wiring
+    return pb.PodSpec(
+        container_id=item.key.container_id,
+        ifname=item.key.ifname,
+        netns=wiring.netns,
+        host_veth=wiring.host_veth,
+        address=item.address,
+        route_table=item.route_table,
+        mtu=wiring.mtu,
+        namespace=item.pod.namespace,
+        name=item.pod.name,
+    )
+
+
+class NetconfClient:
+    """ports.Netconf."""
+
+    def __init__(self, socket_path: str) -> None:
+        self._channel = Channel(socket_path, "netconf", Reason.NETCONF_UNREACHABLE)
+        self._stub = netconf_pb2_grpc.NetconfStub(self._channel.grpc_channel)
+
+    async def close(self) -> None:
+        await self._channel.close()
+
+    async def apply_host(self, spec: HostSpec, facts: NodeFacts, vpc_cidrs: tuple[str, ...], timeout: float) -> None:
+        host = pb.HostSpec(
+            primary_mac=facts.primary_mac,
+            primary_ip=facts.primary_ip,
+            vpc_cidrs=vpc_cidrs,
+            node_port_support=spec.node_port_support,
+            external_snat=spec.external_snat,
+            randomize_snat=spec.randomize_snat,
+            exclude_snat_cidrs=spec.exclude_snat_cidrs,
+            external_service_cidrs=spec.external_service_cidrs,
+            veth_prefix=spec.veth_prefix,
+            connmark=spec.connmark,
+            eni_mtu=spec.eni_mtu,
+            configure_rp_filter=spec.configure_rp_filter,
+            ipv6=spec.ipv6,
+            pod_eni_strict=spec.pod_eni_strict,
+            disable_tcp_early_demux=spec.disable_tcp_early_demux,
+            v4_egress=spec.v4_egress,
+            v6_egress=spec.v6_egress,
+        )
+        await self._channel.call(self._stub.ApplyHost, pb.ApplyHostRequest(host=host), timeout)
+
+    async def apply_eni(self, eni: EniFacts, route_table: int, mtu: int, timeout: float) -> int:
+        spec = pb.EniSpec(
+            eni_id=eni.eni_id,
+            mac=eni.mac,
+            primary_ip=eni.primary_ip,
+            subnet_cidr=eni.subnet_cidr,
+            device_number=eni.device_number,
+            network_card=eni.network_card,
+            route_table=route_table,
+            mtu=mtu,
+            is_trunk=eni.is_trunk,
+        )
+        reply = await self._channel.call(self._stub.ApplyEni, pb.ApplyEniRequest(eni=spec), timeout)
+        return int(reply.route_table)
+
+    async def remove_eni(self, eni_id: str, primary_ip: str, route_table: int, timeout: float) -> None:
+        request = pb.RemoveEniRequest(eni_id=eni_id, primary_ip=primary_ip, route_table=route_table)
+        await self._channel.call(self._stub.RemoveEni, request, timeout)
+
+    async def setup_pod(self, item: Assignment, timeout: float) -> None:
+        await self._channel.call(self._stub.SetupPod, pb.SetupPodRequest(pod=pod_spec(item)), timeout)
+
+    async def teardown_pod(self, item: Assignment, timeout: float) -> None:
+        await self._channel.call(self._stub.TeardownPod, pb.TeardownPodRequest(pod=pod_spec(item)), timeout)
+
+    async def check_pod(self, item: Assignment, timeout: float) -> tuple[str, ...]:
+        reply = await self._channel.call(self._stub.CheckPod, pb.CheckPodRequest(pod=pod_spec(item)), timeout)
+        return tuple(reply.differences)
+
+    async def apply_pods(self, items: Iterable[Assignment], timeout: float) -> tuple[str, ...]:
+        request = pb.ApplyPodsRequest(pods=[pod_spec(item) for item in items])
+        reply = await self._channel.call(self._stub.ApplyPods, request, timeout)
+        return tuple(reply.missing_links)
+
+    async def observe(self, veth_prefix: str, timeout: float) -> Observed:
+        reply = await self._channel.call(self._stub.Observe, pb.ObserveRequest(veth_prefix=veth_prefix), timeout)
+        pods = tuple(ObservedPod(p.host_veth if p.link else "", p.address, p.route_table) for p in reply.pods)
+        return Observed(pods, frozenset(reply.host_links))
+
+    async def watch_drift(self) -> AsyncIterator[Drift]:
+        async for event in self._channel.stream(self._stub.WatchDrift, pb.WatchDriftRequest()):
+            yield Drift(event.kind, event.object, event.action, event.message)

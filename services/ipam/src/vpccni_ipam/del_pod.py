@@ -1,0 +1,121 @@
+"""DEL: unwire, release into cooldown, make it durable. Unknown pod or gone namespace: success."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from vpccni_api.reasons import Reason, ReasonError
+from vpccni_kit.clock import Clock
+from vpccni_kit.keyed_lock import KeyedLock
+
+from vpccni_ipam.domain.model import Assignment, Wiring
+from vpccni_ipam.domain.names import host_veth
+from vpccni_ipam.domain.restore import other_keys
+from vpccni_ipam.domain.result import kept_facts
+from vpccni_ipam.owner import PoolOwner
+from vpccni_ipam.ports import Netconf, PendingDels, PodCall
+from vpccni_ipam.wiring_gate import WiringGate
+
+log = logging.getLogger(__name__)
+TEARDOWN_TIMEOUT_S: Final = 10.0
+
+
+class DelPod:
+    """One per process."""
+
+    def __init__(
+        self,
+        owner: PoolOwner,
+        netconf: Netconf,
+        pending: PendingDels,
+        locks: KeyedLock,
+        gate: WiringGate,
+        clock: Clock,
+    ) -> None:
+        self._owner = owner
+        self._netconf = netconf
+        self._pending = pending
+        self._locks = locks
+        self._gate = gate
+        self._clock = clock
+
+    async def __call__(self, call: PodCall, deadline: float) -> None:
+        """``deadline``: monotonic seconds. Success unless the kernel refuses. Raises ReasonError."""
+        try:
+            await self._carry_out(call, deadline)
+        except ReasonError as error:
+            if error.reason not in (Reason.NETCONF_UNREACHABLE, Reason.DEADLINE_EXCEEDED):
+                raise
+            # The runtime need not keep the sandbox for our sake: carried out when netconf is back.
+            self._pending.put(call)
+            log.warning("DEL queued: %s", error, extra={"reason": str(error.reason), **_who(call)})
+
+    async def drain(self) -> int:
+        """Carries out what is queued, oldest first; what fails stays queued. Returns how many are left."""
+        left = 0
+        for queued in self._pending.entries():
+            try:
+                await self._carry_out(queued.call, self._clock.monotonic() + TEARDOWN_TIMEOUT_S)
+            except ReasonError as error:
+                left += 1
+                log.warning("queued DEL: %s", error, extra={"reason": str(error.reason), **_who(queued.call)})
+                continue
+            self._pending.done(queued)
+            log.info("queued DEL carried out", extra=_who(queued.call))
+        return left
+
+    async def _carry_out(self, call: PodCall, deadline: float) -> None:
+        async with self._locks.hold(call.key):
+            item = self._recorded(call)
+            known = item is not None
+            if item is None:
+                item = self._from_kept(call)
+            if item is None:
+                return
+            timeout = min(TEARDOWN_TIMEOUT_S, deadline - self._clock.monotonic())
+            async with self._gate.one_pod():
+                await self._netconf.teardown_pod(item, timeout)
+            if known:
+                await self._release(item)
+
+    def _recorded(self, call: PodCall) -> Assignment | None:
+        pool = self._owner.pool
+        veth = host_veth(call.veth_prefix, call.pod, call.key)
+        for key in (call.key, *other_keys(call.key, veth)):
+            item = pool.find(key)
+            if item is not None:
+                return item
+        return None
+
+    def _from_kept(self, call: PodCall) -> Assignment | None:
+        facts = kept_facts(call.kept, call.pod, call.key) if call.kept is not None else None
+        if facts is None:
+            return None
+        veth = facts.host_veth or host_veth(call.veth_prefix, call.pod, call.key)
+        item = Assignment(
+            key=call.key,
+            pod=call.pod,
+            wiring=Wiring(veth, call.netns),
+            address=facts.address,
+            assigned_unix_ns=0,
+            route_table=facts.route_table,
+        )
+        return None if self._taken_over(item) else item
+
+    def _taken_over(self, item: Assignment) -> bool:
+        """True when the address belongs to another pod by now: a late DEL must not unwire that one."""
+        holder = self._owner.pool.holder(item.address)
+        return holder is not None and holder != item.key
+
+    async def _release(self, item: Assignment) -> None:
+        self._owner.release(item.key)
+        try:
+            await self._owner.commit()
+        except ReasonError as error:
+            # Nothing is lost: after a crash the record has no host link any more and is dropped.
+            log.error("DEL is not durable yet: %s", error, extra={"reason": str(error.reason), "ip": item.address})
+
+
+def _who(call: PodCall) -> dict[str, str]:
+    return {"container": call.key.container_id, "pod": f"{call.pod.namespace}/{call.pod.name}"}

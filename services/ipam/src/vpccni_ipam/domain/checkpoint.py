@@ -1,0 +1,145 @@
+"""The checkpoint's text: the original's schema ``vpc-cni-ipam/1`` with members of our own, which the original ignores.
+
+The text of each entry is made once; a write joins what is there, so that its cost hardly grows with the number of pods.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import json
+from typing import Any, Final
+
+from vpccni_api.reasons import Reason, ReasonError
+
+from vpccni_ipam.domain.model import Assignment, Cooling, Moment, PodIdentity, PodKey, Wiring
+
+SCHEMA: Final = "vpc-cni-ipam/1"
+_OURS: Final = "vpccni"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What was read back."""
+
+    assignments: tuple[Assignment, ...] = ()
+    cooling: tuple[Cooling, ...] = ()
+
+
+def _compact(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def encode_assignment(item: Assignment) -> bytes:
+    metadata: dict[str, object] = {}
+    if item.pod.namespace:
+        metadata["k8sPodNamespace"] = item.pod.namespace
+    if item.pod.name:
+        metadata["k8sPodName"] = item.pod.name
+    metadata["interfacesCount"] = 1
+    return _compact(
+        {
+            "networkName": item.key.network_name,
+            "containerID": item.key.container_id,
+            "ifName": item.key.ifname,
+            "ipv6" if ":" in item.address else "ipv4": item.address,
+            "allocationTimestamp": item.assigned_unix_ns,
+            "metadata": metadata,
+            _OURS: {
+                "uid": item.pod.uid,
+                "veth": item.wiring.host_veth,
+                "netns": item.wiring.netns,
+                "mtu": item.wiring.mtu,
+                "eni": item.eni_id,
+                "device": item.device_number,
+                "table": item.route_table,
+            },
+        }
+    )
+
+
+class Ledger:
+    """The entries of the checkpoint, kept beside the pool and joined on each write."""
+
+    def __init__(self) -> None:
+        self._assigned: dict[PodKey, bytes] = {}
+        self._cooling: dict[str, bytes] = {}
+
+    def put(self, item: Assignment) -> None:
+        self._assigned[item.key] = encode_assignment(item)
+
+    def drop(self, key: PodKey) -> None:
+        self._assigned.pop(key, None)
+
+    def cool(self, item: Cooling) -> None:
+        self._cooling[item.address] = _compact(
+            {"ip": item.address, "eni": item.eni_id, "releasedAt": int(item.released_unix * 1e9)}
+        )
+
+    def expired(self, addresses: list[str]) -> None:
+        for address in addresses:
+            self._cooling.pop(address, None)
+
+    def render(self) -> bytes:
+        """One JSON object and a newline."""
+        return b"".join(
+            (
+                b'{"version":"' + SCHEMA.encode() + b'","allocations":[',
+                b",".join(self._assigned.values()),
+                b'],"' + _OURS.encode() + b'":{"cooling":[',
+                b",".join(self._cooling.values()),
+                b"]}}\n",
+            )
+        )
+
+
+def decode(text: bytes, now: Moment, cooldown_s: float) -> Checkpoint:
+    """Reads a checkpoint of ours or of the original. Raises ReasonError(STORE_CORRUPT) naming what is wrong.
+
+    Cooldowns go on where they stood; the wall clock may have jumped, so what is left is at most the whole period.
+    """
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise ReasonError(Reason.STORE_CORRUPT, f"checkpoint is not JSON: {error}") from None
+    if not isinstance(found, dict) or found.get("version") != SCHEMA:
+        version = found.get("version") if isinstance(found, dict) else type(found).__name__
+        raise ReasonError(Reason.STORE_CORRUPT, f"checkpoint version is {version!r}; known: {SCHEMA}")
+    try:
+        assignments = tuple(_assignment(item) for item in found.get("allocations") or ())
+        cooling = tuple(_cooling(item, now, cooldown_s) for item in (found.get(_OURS) or {}).get("cooling") or ())
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ReasonError(
+            Reason.STORE_CORRUPT, f"checkpoint entry is malformed: {type(error).__name__}: {error}"
+        ) from None
+    seen = collections.Counter(item.address for item in assignments)
+    doubled = sorted(address for address, times in seen.items() if times > 1)
+    if doubled or len({item.key for item in assignments}) != len(assignments):
+        raise ReasonError(Reason.STORE_CORRUPT, f"checkpoint lists an address or pod interface twice: {doubled}")
+    return Checkpoint(assignments, tuple(item for item in cooling if item.until > now.mono))
+
+
+def _assignment(item: dict[str, Any]) -> Assignment:
+    ours = item.get(_OURS) or {}
+    metadata = item.get("metadata") or {}
+    address = str(item.get("ipv4") or item.get("ipv6") or "")
+    if not address:
+        raise ValueError("neither ipv4 nor ipv6")
+    return Assignment(
+        key=PodKey(str(item["networkName"]), str(item["containerID"]), str(item["ifName"])),
+        pod=PodIdentity(
+            str(metadata.get("k8sPodNamespace", "")), str(metadata.get("k8sPodName", "")), str(ours.get("uid", ""))
+        ),
+        wiring=Wiring(str(ours.get("veth", "")), str(ours.get("netns", "")), int(ours.get("mtu", 9001))),
+        address=address,
+        assigned_unix_ns=int(item.get("allocationTimestamp", 0)),
+        eni_id=str(ours.get("eni", "")),
+        device_number=int(ours.get("device", 0)),
+        route_table=int(ours.get("table", 0)),
+    )
+
+
+def _cooling(item: dict[str, Any], now: Moment, cooldown_s: float) -> Cooling:
+    released = int(item["releasedAt"]) / 1e9
+    left = min(max(released + cooldown_s - now.unix, 0.0), cooldown_s)
+    return Cooling(str(item["ip"]), released, now.mono + left, str(item.get("eni", "")))

@@ -1,0 +1,78 @@
+"""What to ask eni-manager for next, and which waiting ADDs growth can never serve."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+from vpccni_ipam.domain.model import EniState, InstanceLimits
+from vpccni_ipam.domain.pool import PoolEni
+from vpccni_ipam.domain.targets import PREFIX_SIZE, Supply, Targets, is_low, short_addresses, short_prefixes
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Slots:
+    """What the instance may hold. ``max_enis`` is capped by MAX_ENI; ``reserved_enis`` are kept for a trunk to come."""
+
+    limits: InstanceLimits
+    max_enis: int
+    reserved_enis: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Room:
+    """What is left of it: free slots on attached ENIs that take addresses, and ENIs that may still be attached."""
+
+    attached: int
+    new_enis: int
+    slots_per_eni: int
+
+    @property
+    def slots(self) -> int:
+        return self.attached + self.new_enis * self.slots_per_eni
+
+    def addresses(self, *, prefixes: bool) -> int:
+        return self.slots * (PREFIX_SIZE if prefixes else 1)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class GrowthStep:
+    """One EnsureCapacity call: ``want`` addresses or prefixes; ``whole_eni``: a new ENI is filled to its limit."""
+
+    want: int
+    whole_eni: bool
+    may_create_eni: bool
+
+
+def takes_addresses(eni: PoolEni) -> bool:
+    return eni.state in (EniState.USABLE, EniState.ATTACHING) and not eni.facts.is_trunk
+
+
+def room_left(slots: Slots, enis: Iterable[PoolEni], unmanaged: int) -> Room:
+    """``unmanaged``: ENIs attached to the same card that are not in the pool; they occupy slots all the same."""
+    enis = list(enis)
+    per_eni = slots.limits.slots_per_eni
+    attached = sum(max(0, per_eni - eni.slots_used) for eni in enis if takes_addresses(eni))
+    new = max(0, slots.max_enis - slots.reserved_enis - unmanaged - len(enis))
+    return Room(attached, new, per_eni)
+
+
+def next_step(targets: Targets, supply: Supply, limits: InstanceLimits, room: Room) -> GrowthStep | None:
+    """The next call towards the target; None when the pool is not low or the instance is full."""
+    if not is_low(targets, supply, limits) or room.slots == 0:
+        return None
+    may_create = room.new_enis > 0
+    if targets.prefixes:
+        return GrowthStep(max(1, short_prefixes(targets, supply)), False, may_create)
+    if targets.by_address:
+        return GrowthStep(max(1, short_addresses(targets, supply)), False, may_create)
+    return GrowthStep(limits.slots_per_eni, True, may_create)
+
+
+def servable(targets: Targets, supply: Supply, room: Room) -> int:
+    """How many waiting ADDs can be served without any pod leaving: what is free, on its way, cooling, or can be grown."""
+    at_hand = supply.free + supply.incoming + supply.cooling
+    growth = room.addresses(prefixes=targets.prefixes)
+    if targets.max_pods:
+        growth = min(growth, max(0, targets.max_pods - supply.total))
+    return at_hand + growth

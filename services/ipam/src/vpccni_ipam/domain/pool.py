@@ -1,0 +1,401 @@
+"""The pool: which address is in which state, and which one a pod gets.
+
+Choice is deterministic: the fullest ENI first (so that the others can be given back), in it the fullest prefix, in that
+the address that has been free for longest. Every operation costs the same for ten and for twenty thousand addresses.
+No clock and no I/O: time comes in as a Moment. One writer at a time (the event loop).
+"""
+
+from __future__ import annotations
+
+import bisect
+import collections
+import dataclasses
+from collections.abc import Iterable, Iterator
+
+from vpccni_ipam.domain.block import Block
+from vpccni_ipam.domain.model import (
+    AddressState,
+    Assignment,
+    Cooling,
+    EniFacts,
+    EniState,
+    Moment,
+    PodIdentity,
+    PodKey,
+    Wiring,
+)
+from vpccni_ipam.domain.targets import Supply
+
+
+class PoolEni:
+    """One ENI of the pool. ``used`` counts its assigned addresses; ``ready`` its blocks with free ones, fullest first."""
+
+    __slots__ = ("blocks", "cooling", "entry", "facts", "rank", "ready", "route_table", "since", "state", "used")
+
+    def __init__(self, facts: EniFacts, route_table: int, state: EniState, since: float) -> None:
+        self.facts = facts
+        self.route_table = route_table
+        self.state = state
+        self.since = since
+        self.used = 0
+        self.cooling = 0
+        self.blocks: dict[str, Block] = {}
+        self.ready: list[tuple[int, int, Block]] = []
+        self.rank = (facts.network_card, facts.device_number, facts.eni_id)
+        self.entry: tuple[int, tuple[int, int, str], PoolEni] | None = None
+
+    @property
+    def free(self) -> int:
+        return sum(block.free_count for block in self.blocks.values())
+
+    @property
+    def total(self) -> int:
+        return sum(block.size for block in self.blocks.values())
+
+    @property
+    def prefixes(self) -> tuple[Block, ...]:
+        return tuple(block for cidr, block in self.blocks.items() if cidr)
+
+    @property
+    def slots_used(self) -> int:
+        """Secondary IPs and prefixes together: what the instance type limits."""
+        return sum(1 if block.is_prefix else block.size for block in self.blocks.values())
+
+
+@dataclasses.dataclass(slots=True)
+class _Held:
+    assignment: Assignment
+    block: Block | None
+
+
+@dataclasses.dataclass(slots=True)
+class _Cool:
+    cooling: Cooling
+    block: Block | None
+
+
+class Pool:
+    """See the module docstring. ``cooldown_s`` >= 0: seconds between release and reuse.
+
+    ``prefixes_first``: prefix delegation; secondary IPs are then used only when no prefix has room.
+    """
+
+    def __init__(self, cooldown_s: float, *, prefixes_first: bool = False) -> None:
+        self.cooldown_s = cooldown_s
+        self._prefixes_first = prefixes_first
+        self.enis: dict[str, PoolEni] = {}
+        self._ready: list[tuple[int, tuple[int, int, str], PoolEni]] = []
+        self._held: dict[PodKey, _Held] = {}
+        self._holder: dict[str, PodKey] = {}
+        self._cooling: collections.OrderedDict[str, _Cool] = collections.OrderedDict()
+        self._ranks = 0
+
+    # -- pods ---------------------------------------------------------------------------------------------------------
+
+    def find(self, key: PodKey) -> Assignment | None:
+        held = self._held.get(key)
+        return held.assignment if held else None
+
+    def holder(self, address: str) -> PodKey | None:
+        return self._holder.get(address)
+
+    def assignments(self) -> list[Assignment]:
+        return [held.assignment for held in list(self._held.values())]
+
+    def cooling(self) -> list[Cooling]:
+        return [cool.cooling for cool in list(self._cooling.values())]
+
+    def quarantined(self, key: PodKey) -> bool:
+        """True when the pod's address is on no usable ENI: unknown (restored), gone from EC2, or its ENI is set aside."""
+        held = self._held[key]
+        return held.block is None or self.enis[held.block.eni_id].state in (EniState.QUARANTINED, EniState.RELEASING)
+
+    def assign(self, key: PodKey, pod: PodIdentity, wiring: Wiring, now: Moment) -> Assignment | None:
+        """Gives ``key`` an address, or None when none is free. The key must hold none yet."""
+        if key in self._held:
+            raise ValueError(f"{key} holds an address already")
+        if not self._ready:
+            return None
+        eni = self._ready[0][2]
+        block = eni.ready[0][2]
+        address = block.take()
+        block.used += 1
+        eni.used += 1
+        self._refresh(eni, block)
+        made = Assignment(
+            key=key,
+            pod=pod,
+            wiring=wiring,
+            address=address,
+            assigned_unix_ns=int(now.unix * 1e9),
+            eni_id=eni.facts.eni_id,
+            device_number=eni.facts.device_number,
+            route_table=eni.route_table,
+        )
+        self._held[key] = _Held(made, block)
+        self._holder[address] = key
+        return made
+
+    def release(self, key: PodKey, now: Moment) -> Cooling | None:
+        """Takes the address back and lets it cool down. None: the key holds none."""
+        held = self._held.pop(key, None)
+        if held is None:
+            return None
+        address = held.assignment.address
+        del self._holder[address]
+        cool = Cooling(address, now.unix, now.mono + self.cooldown_s, held.assignment.eni_id)
+        self._cooling[address] = _Cool(cool, held.block)
+        if held.block is not None:
+            eni = self.enis[held.block.eni_id]
+            held.block.used -= 1
+            eni.used -= 1
+            held.block.cooling += 1
+            eni.cooling += 1
+            self._refresh(eni, held.block)
+        return cool
+
+    def expire(self, now: Moment) -> list[str]:
+        """Addresses whose cooldown is over become free. Returns them."""
+        over: list[str] = []
+        while self._cooling:
+            address, cool = next(iter(self._cooling.items()))
+            if cool.cooling.until > now.mono:
+                break
+            del self._cooling[address]
+            over.append(address)
+            if cool.block is not None:
+                eni = self.enis[cool.block.eni_id]
+                cool.block.cooling -= 1
+                eni.cooling -= 1
+                cool.block.give_back(address)
+                self._refresh(eni, cool.block)
+        return over
+
+    def next_expiry(self) -> float | None:
+        """Monotonic seconds at which the next address stops cooling."""
+        for cool in self._cooling.values():
+            return cool.cooling.until
+        return None
+
+    def rewire(self, key: PodKey, wiring: Wiring) -> Assignment:
+        """Records a changed namespace path or MTU of a pod that keeps its address."""
+        held = self._held[key]
+        held.assignment = dataclasses.replace(held.assignment, wiring=wiring)
+        return held.assignment
+
+    def restore(self, assignments: Iterable[Assignment], cooling: Iterable[Cooling]) -> None:
+        """Takes over what the checkpoint knows. Addresses are quarantined until their ENI is added."""
+        for assignment in assignments:
+            self._held[assignment.key] = _Held(assignment, None)
+            self._holder[assignment.address] = assignment.key
+        for cool in sorted(cooling, key=lambda c: c.until):
+            if cool.address not in self._holder:
+                self._cooling[cool.address] = _Cool(cool, None)
+
+    # -- ENIs and their addresses -------------------------------------------------------------------------------------
+
+    def add_eni(self, facts: EniFacts, route_table: int, state: EniState, now: Moment) -> None:
+        """A new ENI without addresses, or new facts and state of a known one."""
+        eni = self.enis.get(facts.eni_id)
+        if eni is None:
+            self.enis[facts.eni_id] = PoolEni(facts, route_table, state, facts.attached_unix_s or now.unix)
+            return
+        eni.facts = facts
+        eni.route_table = route_table
+        self.set_state(facts.eni_id, state)
+
+    def set_state(self, eni_id: str, state: EniState) -> None:
+        eni = self.enis[eni_id]
+        eni.state = state
+        for block in eni.blocks.values():
+            self._refresh(eni, block)
+        self._place(eni)
+
+    def add_addresses(self, eni_id: str, addresses: Iterable[str]) -> int:
+        """Secondary IPs of an ENI; known ones and every ENI's primary address are left out. Returns how many are new."""
+        eni = self.enis[eni_id]
+        block = eni.blocks.get("") or self._new_block(eni, "")
+        primaries = {known.facts.primary_ip for known in self.enis.values()}
+        added = 0
+        for address in addresses:
+            if address in block.members or address in primaries:
+                continue
+            added += 1
+            block.members.add(address)
+            if not self._adopt(eni, block, address):
+                block.give_back(address)
+        self._refresh(eni, block)
+        return added
+
+    def add_prefix(self, eni_id: str, cidr: str) -> bool:
+        """A /28 or /80 of an ENI. False: known already."""
+        eni = self.enis[eni_id]
+        if cidr in eni.blocks:
+            return False
+        block = self._new_block(eni, cidr)
+        for address in [a for a in (*self._holder, *self._cooling) if block.holds(a)]:
+            self._adopt(eni, block, address)
+        self._refresh(eni, block)
+        return True
+
+    def remove_addresses(self, eni_id: str, addresses: Iterable[str]) -> tuple[str, ...]:
+        """Takes free secondary IPs out of the pool; others stay. Returns those removed."""
+        eni = self.enis[eni_id]
+        block = eni.blocks.get("")
+        if block is None:
+            return ()
+        removed = tuple(address for address in addresses if address in block.free)
+        for address in removed:
+            del block.free[address]
+            block.members.discard(address)
+        self._refresh(eni, block)
+        return removed
+
+    def remove_prefix(self, eni_id: str, cidr: str) -> bool:
+        """Takes a prefix out when nothing in it is assigned or cooling."""
+        eni = self.enis[eni_id]
+        block = eni.blocks.get(cidr)
+        if block is None or block.used or block.cooling:
+            return False
+        self._unready(eni, block)
+        del eni.blocks[cidr]
+        self._place(eni)
+        return True
+
+    def disown(self, eni_id: str, gone: Iterable[str]) -> tuple[str, ...]:
+        """Secondary IPs that EC2 no longer has on the ENI: free ones leave; assigned ones stay with their pod, quarantined.
+
+        Returns the assigned ones.
+        """
+        eni = self.enis[eni_id]
+        gone = [address for address in gone if eni.blocks.get("") and address in eni.blocks[""].members]
+        self.remove_addresses(eni_id, gone)
+        kept: list[str] = []
+        for address in gone:
+            block = eni.blocks[""]
+            if address not in block.members:
+                continue
+            block.members.discard(address)
+            key = self._holder.get(address)
+            if key is not None:
+                self._held[key].block = None
+                block.used -= 1
+                eni.used -= 1
+                kept.append(address)
+            elif address in self._cooling:
+                self._cooling[address].block = None
+                block.cooling -= 1
+                eni.cooling -= 1
+        for block in eni.blocks.values():
+            self._refresh(eni, block)
+        return tuple(kept)
+
+    def remove_eni(self, eni_id: str) -> bool:
+        """Takes an ENI without assigned addresses out. False: it has pods, or is not known."""
+        eni = self.enis.get(eni_id)
+        if eni is None or eni.used:
+            return False
+        for cool in self._cooling.values():
+            if cool.block is not None and cool.block.eni_id == eni_id:
+                cool.block = None
+        for block in eni.blocks.values():
+            self._unready(eni, block)
+        self._place(eni)
+        del self.enis[eni_id]
+        return True
+
+    # -- views --------------------------------------------------------------------------------------------------------
+
+    def state_of(self, address: str, eni: PoolEni) -> AddressState:
+        if address in self._holder:
+            aside = eni.state in (EniState.QUARANTINED, EniState.RELEASING)
+            return AddressState.QUARANTINED if aside else AddressState.ASSIGNED
+        return AddressState.COOLING if address in self._cooling else AddressState.FREE
+
+    def homeless(self) -> Iterator[Assignment]:
+        """Assignments whose address is on no known ENI."""
+        return (held.assignment for held in self._held.values() if held.block is None)
+
+    def addresses_in(self, block: Block) -> list[str]:
+        """Addresses of a block that are or were in use; of secondary IPs all of them."""
+        if not block.is_prefix:
+            return sorted(block.members)
+        touched = [a for a in (*self._holder, *self._cooling) if block.holds(a)]
+        return [*touched, *block.free]
+
+    def supply(self, waiting: int = 0) -> Supply:
+        """Sums over the ENIs that can give addresses (and, as ``incoming``, those that are being set up)."""
+        total = assigned = cooling = free = incoming = quarantined = prefixes = free_prefixes = 0
+        for eni in self.enis.values():
+            if eni.state in (EniState.QUARANTINED, EniState.RELEASING):
+                quarantined += eni.used
+                continue
+            usable = eni.state is EniState.USABLE
+            total += eni.total
+            assigned += eni.used
+            cooling += eni.cooling
+            free, incoming = (free + eni.free, incoming) if usable else (free, incoming + eni.free)
+            for block in eni.prefixes:
+                prefixes += 1
+                free_prefixes += not block.used and not block.cooling
+        quarantined += sum(1 for held in self._held.values() if held.block is None)
+        return Supply(total, assigned, cooling, free, incoming, quarantined, prefixes, free_prefixes, waiting)
+
+    # -- order --------------------------------------------------------------------------------------------------------
+
+    def _new_block(self, eni: PoolEni, cidr: str) -> Block:
+        self._ranks += 1
+        rank = self._ranks
+        if self._prefixes_first and not cidr:
+            rank += 1 << 40
+        block = Block(eni.facts.eni_id, rank, cidr)
+        eni.blocks[cidr] = block
+        return block
+
+    def _adopt(self, eni: PoolEni, block: Block, address: str) -> bool:
+        """Joins a known address that had no ENI with its block. False: the address is not known."""
+        key = self._holder.get(address)
+        if key is not None:
+            held = self._held[key]
+            if held.block is not None:
+                return True  # on another ENI; EC2 never has one address twice, reconcile settles it
+            held.block = block
+            held.assignment = dataclasses.replace(
+                held.assignment,
+                eni_id=eni.facts.eni_id,
+                device_number=eni.facts.device_number,
+                route_table=held.assignment.route_table or eni.route_table,
+            )
+            block.used += 1
+            eni.used += 1
+        elif address in self._cooling:
+            self._cooling[address].block = block
+            block.cooling += 1
+            eni.cooling += 1
+        else:
+            return False
+        block.mark_taken(address)
+        return True
+
+    def _refresh(self, eni: PoolEni, block: Block) -> None:
+        """Puts the block, and then its ENI, where they belong in the order of choice."""
+        self._unready(eni, block)
+        if eni.state is EniState.USABLE and block.free_count > 0:
+            # Secondary IPs of a prefix pool rank behind every prefix, however full.
+            block.entry = (-block.used if block.rank < 1 << 40 else 1, block.rank, block)
+            bisect.insort(eni.ready, block.entry)
+        self._place(eni)
+
+    @staticmethod
+    def _unready(eni: PoolEni, block: Block) -> None:
+        if block.entry is not None:
+            del eni.ready[bisect.bisect_left(eni.ready, block.entry)]
+            block.entry = None
+
+    def _place(self, eni: PoolEni) -> None:
+        if eni.entry is not None:
+            del self._ready[bisect.bisect_left(self._ready, eni.entry)]
+            eni.entry = None
+        if eni.ready:
+            eni.entry = (-eni.used, eni.rank, eni)
+            bisect.insort(self._ready, eni.entry)

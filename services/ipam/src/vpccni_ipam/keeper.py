@@ -1,0 +1,79 @@
+"""Keeps the pool at its target. Driven by events: the pool changed, an ADD waits, an inventory came, a timer is due."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from vpccni_ipam.domain.model import Inventory
+from vpccni_ipam.enis import Enis
+from vpccni_ipam.grow import Grow
+from vpccni_ipam.owner import PoolOwner
+from vpccni_ipam.reconcile import Reconcile
+from vpccni_ipam.shrink import Shrink
+
+log = logging.getLogger(__name__)
+
+
+class Keeper:
+    """The only task that talks to EC2 (through eni-manager), so that no two changes of capacity overlap."""
+
+    def __init__(
+        self,
+        owner: PoolOwner,
+        enis: Enis,
+        grow: Grow,
+        shrink: Shrink,
+        reconcile: Reconcile,
+        vpc_cidrs_changed: Callable[[tuple[str, ...]], Awaitable[None]],
+    ) -> None:
+        self._owner = owner
+        self._enis = enis
+        self._grow = grow
+        self._shrink = shrink
+        self._reconcile = reconcile
+        self._vpc_cidrs_changed = vpc_cidrs_changed
+        self._seen: Inventory | None = None
+
+    def push(self, inventory: Inventory) -> None:
+        """The latest inventory that eni-manager sent on its own."""
+        self._seen = inventory
+        self._owner.changed.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        changed = self._owner.changed
+        while True:
+            changed.clear()
+            again = await self._round()
+            if again:
+                continue
+            timers = (
+                self._grow.next_try(),
+                self._shrink.next_try(),
+                self._reconcile.next_try(),
+                self._enis.next_retry(),
+                self._owner.pool.next_expiry(),
+            )
+            due = [timer for timer in timers if timer is not None]
+            timeout = max(0.0, min(due) - self._owner.now().mono) + 0.001 if due else None
+            try:
+                async with asyncio.timeout(timeout):
+                    await changed.wait()
+            except TimeoutError:
+                continue
+
+    async def _round(self) -> bool:
+        """One look at everything. True: look again at once."""
+        self._owner.serve()
+        seen, self._seen = self._seen, None
+        unsure, self._shrink.unsure = self._shrink.unsure, False
+        if seen is not None and seen.vpc_cidrs:
+            await self._vpc_cidrs_changed(seen.vpc_cidrs)
+        if await self._reconcile(seen, unsure=unsure):
+            return True
+        await self._enis.retry_failed()
+        if await self._grow():
+            return True
+        return await self._shrink()

@@ -1,0 +1,66 @@
+"""Everything that netconf must know, sent again: at start-up and whenever netconf has restarted."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from vpccni_api.reasons import ReasonError
+
+from vpccni_ipam.domain.model import Assignment, NodeFacts
+from vpccni_ipam.enis import Enis
+from vpccni_ipam.owner import PoolOwner
+from vpccni_ipam.ports import HostSpec, Netconf
+from vpccni_ipam.wiring_gate import WiringGate
+
+log = logging.getLogger(__name__)
+TIMEOUT_S: Final = 30.0
+
+
+class KernelSync:
+    """One per process."""
+
+    def __init__(self, owner: PoolOwner, netconf: Netconf, enis: Enis, gate: WiringGate, spec: HostSpec) -> None:
+        self._owner = owner
+        self._netconf = netconf
+        self._enis = enis
+        self._gate = gate
+        self._spec = spec
+        self.facts: NodeFacts | None = None
+        self._vpc_cidrs: tuple[str, ...] = ()
+
+    async def host(self, facts: NodeFacts) -> None:
+        """Raises ReasonError."""
+        self.facts = facts
+        self._vpc_cidrs = self._vpc_cidrs or facts.vpc_cidrs
+        await self._netconf.apply_host(self._spec, facts, self._vpc_cidrs, TIMEOUT_S)
+
+    async def vpc_cidrs(self, cidrs: tuple[str, ...]) -> None:
+        """A changed set of VPC CIDRs goes into the rules of the host; what fails is sent with the next change or restart."""
+        if self.facts is None or set(cidrs) == set(self._vpc_cidrs):
+            return
+        log.info("VPC CIDRs changed", extra={"old": self._vpc_cidrs, "new": cidrs})
+        old, self._vpc_cidrs = self._vpc_cidrs, cidrs
+        try:
+            await self.host(self.facts)
+        except ReasonError as error:
+            self._vpc_cidrs = old
+            log.warning("VPC CIDRs are not applied yet: %s", error, extra={"reason": str(error.reason)})
+
+    async def pods(self) -> None:
+        """Sends the complete set of pods; of one host link the newest (an older sandbox's DEL may be on its way). Raises ReasonError."""
+        async with self._gate.all_pods():
+            newest: dict[str, Assignment] = {}
+            for item in sorted(self._owner.pool.assignments(), key=lambda a: a.assigned_unix_ns):
+                newest[item.wiring.host_veth] = item
+            missing = await self._netconf.apply_pods(newest.values(), TIMEOUT_S)
+        if missing:
+            log.warning("pods without a host link", extra={"links": list(missing)})
+
+    async def everything(self) -> None:
+        """Raises ReasonError."""
+        if self.facts is None:
+            return
+        await self.host(self.facts)
+        await self._enis.apply_all(TIMEOUT_S)
+        await self.pods()

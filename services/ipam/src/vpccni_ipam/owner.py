@@ -1,0 +1,165 @@
+"""The one writer of the pool: every change of it goes through here, is recorded in the ledger, and wakes who must know."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+
+from vpccni_api.reasons import Reason, ReasonError
+from vpccni_kit import telemetry
+from vpccni_kit.clock import Clock
+
+from vpccni_ipam.domain.checkpoint import Checkpoint, Ledger
+from vpccni_ipam.domain.model import Assignment, Moment, PodIdentity, PodKey, Wiring
+from vpccni_ipam.domain.pool import Pool
+from vpccni_ipam.domain.targets import Supply
+from vpccni_ipam.ports import Store
+from vpccni_ipam.waiting import Waiter, WaitingAdds
+
+log = logging.getLogger(__name__)
+
+# Growth that ended with one of these does not get better by waiting: an ADD that only growth could serve fails at once.
+FINAL = frozenset(
+    {
+        Reason.ENI_LIMIT,
+        Reason.SUBNET_FULL,
+        Reason.SUBNET_NO_PREFIX,
+        Reason.SUBNET_NONE_ELIGIBLE,
+        Reason.NODE_NOT_GROWING,
+        Reason.MAX_PODS,
+        Reason.IAM_DENIED,
+        Reason.ENI_CONFIG_MISSING,
+        Reason.ENI_CONFIG_INVALID,
+    }
+)
+
+
+@dataclasses.dataclass(slots=True)
+class Growth:
+    """Growth as it stands. ``error``: why the last step failed; None when it did not. ``candidates``: subnets looked at."""
+
+    active: bool = False
+    since_unix: float = 0.0
+    error: ReasonError | None = None
+    candidates: tuple[str, ...] = ()
+    traceparent: str = ""
+
+
+class PoolOwner:
+    """Pool, ledger, store and the queue of waiting ADDs behind one door."""
+
+    def __init__(self, pool: Pool, store: Store, ledger: Ledger, clock: Clock) -> None:
+        self.pool = pool
+        self.waiting = WaitingAdds()
+        self.growth = Growth()
+        self.changed = asyncio.Event()
+        self.started = asyncio.Event()
+        self.not_started: ReasonError = ReasonError(Reason.NOT_READY, "start-up has not finished")
+        self.no_address = 0
+        self._store = store
+        self._ledger = ledger
+        self._clock = clock
+        self._timer: asyncio.TimerHandle | None = None
+
+    def now(self) -> Moment:
+        return Moment(self._clock.monotonic(), self._clock.now())
+
+    def supply(self) -> Supply:
+        return self.pool.supply(len(self.waiting))
+
+    async def commit(self) -> None:
+        """Returns when all changes made so far are durable. Raises ReasonError(STORE_FAILED)."""
+        with telemetry.span("store.write"):
+            await self._store.commit()
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        self.pool.restore(checkpoint.assignments, checkpoint.cooling)
+        for item in checkpoint.assignments:
+            self._ledger.put(item)
+        for cool in checkpoint.cooling:
+            self._ledger.cool(cool)
+
+    def assign(self, key: PodKey, pod: PodIdentity, wiring: Wiring) -> Assignment | None:
+        """An address now, or None when none is free or others wait for one already."""
+        self._expire()
+        if self.waiting.first() is not None:
+            return None
+        return self._assign(key, pod, wiring)
+
+    def enqueue(self, key: PodKey, pod: PodIdentity, wiring: Wiring, timeout: float) -> Waiter:
+        """Waits for an address for at most ``timeout`` seconds; the waiter's future gets it, or a ReasonError."""
+        loop = asyncio.get_running_loop()
+        waiter = Waiter(
+            key, pod, wiring, self._clock.monotonic(), telemetry.current_traceparent(), loop.create_future()
+        )
+        self.waiting.add(waiter)
+        self.no_address += 1
+        handle = loop.call_later(max(timeout, 0.0), lambda: waiter.fail(self.why_none()))
+        waiter.future.add_done_callback(lambda _: handle.cancel())
+        self.changed.set()
+        self._arm()
+        return waiter
+
+    def why_none(self) -> ReasonError:
+        """The most telling reason why an ADD got no address: why growth failed, else that addresses cool, else that growth goes on."""
+        supply = self.supply()
+        counts = (
+            f"{supply.assigned} assigned, {supply.cooling} cooling, {supply.free} free, {supply.waiting} ADDs waiting"
+        )
+        if self.growth.error is not None:
+            error = self.growth.error
+            return ReasonError(error.reason, f"{error.message} ({counts})", origin=error.origin)
+        if supply.cooling and not self.growth.active:
+            return ReasonError(Reason.ALL_COOLING, f"every address of this node is in use or cooling down ({counts})")
+        return ReasonError(Reason.POOL_WARMING, f"addresses are on their way ({counts})")
+
+    def release(self, key: PodKey) -> Assignment | None:
+        item = self.pool.find(key)
+        if item is None:
+            return None
+        cool = self.pool.release(key, self.now())
+        self._ledger.drop(key)
+        if cool is not None:
+            self._ledger.cool(cool)
+        self.changed.set()
+        self._arm()
+        return item
+
+    def rewire(self, key: PodKey, wiring: Wiring) -> Assignment:
+        item = self.pool.rewire(key, wiring)
+        self._ledger.put(item)
+        return item
+
+    def serve(self) -> None:
+        """Gives free addresses to those who wait."""
+        self._expire()
+        while (waiter := self.waiting.first()) is not None:
+            item = self._assign(waiter.key, waiter.pod, waiter.wiring)
+            if item is None:
+                break
+            waiter.future.set_result(item)
+        self._arm()
+
+    def _assign(self, key: PodKey, pod: PodIdentity, wiring: Wiring) -> Assignment | None:
+        item = self.pool.assign(key, pod, wiring, self.now())
+        if item is not None:
+            self._ledger.put(item)
+            self.changed.set()
+        return item
+
+    def _expire(self) -> None:
+        over = self.pool.expire(self.now())
+        if over:
+            self._ledger.expired(over)
+            self.changed.set()
+
+    def _arm(self) -> None:
+        """While ADDs wait, the end of the next cooldown is an event."""
+        expiry = self.pool.next_expiry()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if expiry is not None and len(self.waiting):
+            delay = max(0.0, expiry - self._clock.monotonic())
+            self._timer = asyncio.get_running_loop().call_later(delay + 0.001, self.serve)

@@ -1,0 +1,100 @@
+"""Giving back what is over the target: paced, and only what has been over it for a while."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from vpccni_api.reasons import ReasonError
+from vpccni_kit import telemetry
+
+from vpccni_ipam.domain.giveback import FromEni, GiveBack, plan_give_back
+from vpccni_ipam.domain.growth import Slots
+from vpccni_ipam.domain.model import EniState
+from vpccni_ipam.domain.targets import Targets
+from vpccni_ipam.owner import PoolOwner
+from vpccni_ipam.ports import EniManager, Netconf
+
+log = logging.getLogger(__name__)
+RELEASE_TIMEOUT_S: Final = 120.0
+_KERNEL_TIMEOUT_S: Final = 5.0
+
+
+class Shrink:
+    """One per process; only the keeper calls it. ``pace_s``: least seconds between two releases, and how long a surplus
+    must last before it is released."""
+
+    def __init__(
+        self, owner: PoolOwner, manager: EniManager, netconf: Netconf, targets: Targets, pace_s: float = 30.0
+    ) -> None:
+        self._owner = owner
+        self._manager = manager
+        self._netconf = netconf
+        self.targets = targets
+        self.slots: Slots | None = None
+        self._pace_s = pace_s
+        self._due: float | None = None
+        self.unsure = False
+
+    def next_try(self) -> float | None:
+        """Monotonic seconds; None: nothing is over the target."""
+        return self._due
+
+    async def __call__(self) -> bool:
+        """Releases if something is due. True: the pool changed."""
+        if self.slots is None:
+            return False
+        now = self._owner.now()
+        plan = plan_give_back(
+            self.targets, self._owner.supply(), self.slots.limits, self._owner.pool.enis.values(), now.unix
+        )
+        if not plan:
+            self._due = None
+            return False
+        if self._due is None:
+            self._due = now.mono + self._pace_s
+        if now.mono < self._due:
+            return False
+        self._due = now.mono + self._pace_s
+        await self._release(plan)
+        return True
+
+    async def _release(self, plan: GiveBack) -> None:
+        """Out of the pool first, then out of EC2: what is on its way out can never be given to a pod."""
+        pool = self._owner.pool
+        taken: list[FromEni] = []
+        for item in plan.addresses:
+            ips = pool.remove_addresses(item.eni_id, item.ips)
+            prefixes = tuple(cidr for cidr in item.prefixes if pool.remove_prefix(item.eni_id, cidr))
+            if ips or prefixes:
+                taken.append(FromEni(item.eni_id, ips, prefixes))
+        for eni_id in plan.eni_ids:
+            pool.set_state(eni_id, EniState.RELEASING)
+        sure = GiveBack(plan.eni_ids, tuple(taken))
+        with telemetry.span("pool.shrink") as span:
+            span.set("vpccni.enis", len(sure.eni_ids))
+            span.set("vpccni.addresses", sum(len(item.ips) for item in taken))
+            try:
+                await self._manager.release_capacity(sure, RELEASE_TIMEOUT_S)
+            except ReasonError as error:
+                span.fail(str(error.reason), error.message)
+                log.warning("release failed: %s", error, extra={"reason": str(error.reason)})
+                self._undo(sure)
+                return
+        for eni_id in sure.eni_ids:
+            await self._forget(eni_id)
+        log.info("pool shrank", extra={"enis": len(sure.eni_ids), "addresses": sum(len(item.ips) for item in taken)})
+
+    def _undo(self, what: GiveBack) -> None:
+        """Nobody knows how far EC2 got: reconcile asks, and what EC2 still has comes back."""
+        self.unsure = True
+        for eni_id in what.eni_ids:
+            self._owner.pool.set_state(eni_id, EniState.QUARANTINED)
+
+    async def _forget(self, eni_id: str) -> None:
+        eni = self._owner.pool.enis[eni_id]
+        self._owner.pool.remove_eni(eni_id)
+        try:
+            await self._netconf.remove_eni(eni_id, eni.facts.primary_ip, eni.route_table, _KERNEL_TIMEOUT_S)
+        except ReasonError as error:
+            log.warning("rules of ENI %s stay: %s", eni_id, error, extra={"eni": eni_id, "reason": str(error.reason)})

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 
 from vpccni_api.reasons import ReasonError
 
-from vpccni_lab.cli import args as flags
-from vpccni_lab.cli import cloud, lab, nodes, workload
+from vpccni_lab.cli import cloud, demo, lab, nodes, workload
 from vpccni_lab.fabric.namespaces import NETNS_DIR
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -29,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     workload.add_commands(commands)
     cloud.add_commands(commands)
     nodes.add_commands(commands)
+    demo.add_commands(commands)
     return top
 
 
@@ -51,6 +51,5 @@ def main(argv: Sequence[str] | None = None) -> int:
         return FAILED
 
 
-__all__ = ["flags", "main", "parser"]
 if __name__ == "__main__":
     sys.exit(main())

@@ -15,6 +15,7 @@ from vpccni_lab.cli.lab import add_lab_flag
 from vpccni_lab.cli.output import Progress, milliseconds, table
 from vpccni_lab.client import LabClient
 from vpccni_lab.demo import ask, expect
+from vpccni_lab.demo.ask import Row
 from vpccni_lab.nodes.node import Node
 from vpccni_lab.runtime import pods as podlib
 from vpccni_lab.runtime.pods import Failure, Pod, Pods
@@ -136,15 +137,18 @@ def run_check(args: argparse.Namespace) -> int:
     if not world.pods:
         raise ReasonError(Reason.REQUEST_INVALID, "there are no pods to check: start some with `vpclab run -n 10`")
     rows = list(ask.observe([*expect.rows(world), *expect.spoofed(world)]))
-    print(table(["PATH", "PROBES", "EXPECTED", "OBSERVED", ""], [_cells(row) for row in rows]))
-    for row in rows:
-        if not row.ok:
-            print(f"\n{row.name}: {row.observed}")
+    print(rows_table(rows))
     return 0 if all(row.ok for row in rows) else 1
 
 
-def _cells(row: ask.Row) -> tuple[object, ...]:
-    return (row.name, row.probes, row.expected, row.observed if not row.ok else "same", "ok" if row.ok else "DIFFERS")
+def rows_table(rows: Sequence[Row]) -> str:
+    """Expected beside observed; what differs is told in full below."""
+    cells = [
+        (row.name, row.probes or "-", row.expected, row.observed if row.ok else row.observed[:22], "ok" if row.ok else "NO")
+        for row in rows
+    ]
+    text = table(["PATH", "PROBES", "EXPECTED", "OBSERVED", ""], cells)
+    return "\n".join([text, *(f"\n{row.name}: {row.observed}" for row in rows if not row.ok)])
 
 
 def _fresh_names(prefix: str, nodes: Sequence[Node]) -> itertools.filterfalse[str]:

@@ -59,7 +59,7 @@ def observe(plans: Iterable[RowPlan], timeout: float = 2.0) -> Iterator[Row]:
     """Asks the questions of each row, by UDP and (where the row says so) by TCP."""
     for plan in plans:
         probes = [question.probe for question in plan.questions]
-        silent = all(not question.source for question in plan.questions)
+        silent = not any(question.source for question in plan.questions)
         seen = reach.udp(probes, 0.6 if silent else timeout)
         problems = list(_problems(plan.questions, seen, "UDP"))
         asked = len(probes)

@@ -58,49 +58,22 @@ def rows(world: World, limit: int = 400) -> list[RowPlan]:
     pods, nodes = world.pods, world.nodes
     same = [(a, b) for a, b in itertools.permutations(pods, 2) if a.node == b.node]
     across = [(a, b) for a, b in itertools.permutations(pods, 2) if a.node != b.node]
-    plans = [_row("pod -> pod, same node", "the pod's own address", same, _own, limit)]
+    own, node, public = "own address", "node's primary address", "node's public address"
+    plans = [_row("pod -> pod, same node", own, same, _own, limit)]
     for source, target in itertools.product(("primary", "secondary"), repeat=2):
         pairs = [(a, b) for a, b in across if (a.eni, b.eni) == (source, target)]
-        plans.append(_row(f"pod -> pod, across, {source} -> {target} ENI", "the pod's own address", pairs, _own, limit))
+        plans.append(_row(f"pod -> pod, {source} -> {target} ENI", own, pairs, _own, limit))
     plans += [
-        _row("pod -> its own node", "the pod's own address", _pairs(pods, nodes, same_node=True), _own, limit),
-        _row("pod -> the other node", "the pod's own address", _pairs(pods, nodes, same_node=False), _own, limit),
-        _row("node -> its own pod", "the node's primary address", _pairs(nodes, pods, same_node=True), _own, limit),
-        _row(
-            "node -> a pod of the other",
-            "the node's primary address",
-            _pairs(nodes, pods, same_node=False),
-            _own,
-            limit,
-        ),
-        _row(
-            "pod -> internet host",
-            "the node's primary address, as public",
-            [(p, world.internet) for p in pods],
-            _public(world),
-            limit,
-        ),
-        _row(
-            "node -> internet host",
-            "the node's primary address, as public",
-            [(n, world.internet) for n in nodes],
-            _public(world),
-            limit,
-        ),
-        _row(
-            "pod -> peered network",
-            "the node's primary address",
-            [(p, world.peer) for p in pods],
-            _node_address(world),
-            limit,
-        ),
-        _row(
-            "pod -> second VPC CIDR", "the pod's own address", itertools.product(pods, world.second_cidr), _own, limit
-        ),
-        _row(
-            "second VPC CIDR -> pod", "the host's own address", itertools.product(world.second_cidr, pods), _own, limit
-        ),
-        _big("9001 bytes with DF, across nodes", across, 9001),
+        _row("pod -> its node", own, _pairs(pods, nodes, same_node=True), _own, limit),
+        _row("pod -> another node", own, _pairs(pods, nodes, same_node=False), _own, limit),
+        _row("node -> its pod", node, _pairs(nodes, pods, same_node=True), _own, limit),
+        _row("node -> pod of another node", node, _pairs(nodes, pods, same_node=False), _own, limit),
+        _row("pod -> internet host", public, [(p, world.internet) for p in pods], _public(world), limit),
+        _row("node -> internet host", public, [(n, world.internet) for n in nodes], _public(world), limit),
+        _row("pod -> peered network", node, [(p, world.peer) for p in pods], _node_address(world), limit),
+        _row("pod -> second VPC CIDR", own, itertools.product(pods, world.second_cidr), _own, limit),
+        _row("second VPC CIDR -> pod", own, itertools.product(world.second_cidr, pods), _own, limit),
+        _big("9001 bytes with DF, node to node", across, 9001),
     ]
     return [plan for plan in plans if plan.questions]
 
@@ -153,7 +126,7 @@ def _big(name: str, across: Sequence[tuple[Party, Party]], size: int) -> RowPlan
         Question(Probe(a.endpoint, b.endpoint, size=size, dont_fragment=True), a.endpoint.address)
         for a, b in _spread(list(across), 40)
     )
-    return RowPlan(name, f"{size} bytes arrive whole", questions, tcp=False)
+    return RowPlan(name, "arrives whole", questions, tcp=False)
 
 
 def _pairs(sources: Sequence[Party], targets: Sequence[Party], *, same_node: bool) -> list[tuple[Party, Party]]:

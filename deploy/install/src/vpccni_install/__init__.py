@@ -1,0 +1,1 @@
+"""What a node needs besides the services: sysctls, plugin binaries, the conflist; and their removal."""

@@ -1,0 +1,1 @@
+"""What to write where: pure functions of the settings."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -95,14 +96,22 @@ def build(force: bool = False) -> bool:
 def _snapshot(linked: Path, target: Path) -> None:
     """Lets the linked program initialise its interpreter once, and puts the memory that it then has into the file."""
     state = WORK / "state.bin"
-    _run(str(linked), str(state))
+    # From memory: libc notes the directory that a program was started from, and the snapshot would have it.
+    program = os.memfd_create("aws-cni")
+    try:
+        os.write(program, linked.read_bytes())
+        with state.open("wb") as out:
+            path = f"/proc/self/fd/{program}"
+            done = subprocess.run([path], stdout=out, check=False, env={}, cwd="/", pass_fds=[program])
+    finally:
+        os.close(program)
+    if done.returncode:
+        raise BuildError(f"the snapshot could not be taken: exit status {done.returncode}")
     _run("/usr/bin/objcopy", "--strip-all", "--update-section", f".pystate={state}", str(linked), str(target))
 
 
 def _run(*command: str) -> None:
-    # No environment: the snapshot must not hold the builder's. gcc needs PATH to find the linker.
-    environment = {"PATH": "/usr/local/bin:/usr/bin:/bin"} if command[0] == "gcc" else {}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     # The linker warns that getaddrinfo and the user database need shared libraries at run time; nothing here calls them.
     if done.returncode:
         raise BuildError(f"{' '.join(command)}: exit status {done.returncode}\n{done.stderr}")

@@ -10,7 +10,6 @@
 
 #include "native.h"
 
-#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <time.h>
@@ -51,7 +50,8 @@ static int start_interpreter(void) {
     return modules_install();
 }
 
-static int take_snapshot(const char *path) {
+/* Writes .pystate to stdout. */
+static int take_snapshot(void) {
     if (start_interpreter() < 0 || modules_load() < 0) {
         PyErr_Print();
         return 1;
@@ -61,16 +61,15 @@ static int take_snapshot(const char *path) {
     if (plugin_run == NULL || !heap_is_in_state()) {
         return 2;
     }
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     snapshot_taken = 1;
     for (char *at = pystate_start; at < pystate_end;) {
-        ssize_t written = write(fd, at, (size_t)(pystate_end - at));
+        ssize_t written = write(STDOUT_FILENO, at, (size_t)(pystate_end - at));
         if (written <= 0) {
             return 3;
         }
         at += written;
     }
-    return close(fd);
+    return 0;
 }
 
 /* ---- in every run ---- */
@@ -118,11 +117,11 @@ static int run(long long started_unix_ns) {
     return PyErr_ExceptionMatches(PyExc_SystemExit) ? 1 : fail();
 }
 
-int main(int argc, char **argv) {
+int main(void) {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     if (!snapshot_taken) {
-        return argc == 2 ? take_snapshot(argv[1]) : 4;
+        return take_snapshot();
     }
     signal(SIGPIPE, SIG_IGN); /* a peer that went away is an error to report, not a death */
     /* Nothing is buffered, and tearing the interpreter down would only take time. */

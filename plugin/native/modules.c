@@ -125,9 +125,19 @@ static PyObject *import_module(PyObject *self, PyObject *const *args, Py_ssize_t
 
 static PyMethodDef import_method = {"__import__", (PyCFunction)(void (*)(void))import_module, METH_FASTCALL, NULL};
 
+/* The codecs that are used (UTF-8, Latin-1) are C code, but a decoding error looks up its handler in the codec registry,
+ * and the registry's first use imports this package to register the other codecs. An empty one will do. */
+static int install_encodings(void) {
+    PyObject *module = PyModule_New("encodings");
+    return module ? PyDict_SetItemString(PyImport_GetModuleDict(), "encodings", module) : -1;
+}
+
 int modules_install(void) {
     PyObject *function = PyCFunction_New(&import_method, NULL);
-    return function ? PyDict_SetItemString(PyEval_GetBuiltins(), "__import__", function) : -1;
+    if (function == NULL || PyDict_SetItemString(PyEval_GetBuiltins(), "__import__", function) < 0) {
+        return -1;
+    }
+    return install_encodings();
 }
 
 int modules_load(void) {

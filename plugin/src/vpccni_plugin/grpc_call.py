@@ -75,12 +75,8 @@ def _attempt(
     try:
         _set_timeout(connection, deadline)
         connection.connect(socket_path.encode())
-        while True:
-            output = exchange.take_output()
-            if output:
-                connection.sendall(output)
-            if exchange.done:
-                break
+        while not exchange.done:
+            _send(connection, exchange.take_output())
             _set_timeout(connection, deadline)
             data = connection.recv(_RECEIVE_SIZE)
             if not data:
@@ -96,6 +92,15 @@ def _attempt(
     finally:
         connection.close()
     return _response(exchange)
+
+
+def _send(connection: _socket.socket, data: bytes) -> None:
+    """A server that has answered may close before it reads all that we say; what it said is still to be read."""
+    try:
+        if data:
+            connection.sendall(data)
+    except (BrokenPipeError, ConnectionResetError):
+        return
 
 
 def _deadline_exceeded(socket_path: str) -> TransportError:

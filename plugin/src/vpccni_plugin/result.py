@@ -41,6 +41,8 @@ def parse_prev_result(raw: Mapping[str, Json]) -> Message | None:
     prev = raw.get("prevResult")
     if prev is None:
         return None
+    if not isinstance(prev, dict):
+        raise _malformed("", prev, "an object")
     interfaces = [
         {
             "name": _string(item, "name", "interfaces"),
@@ -64,9 +66,9 @@ def parse_prev_result(raw: Mapping[str, Json]) -> Message | None:
     return {"interfaces": interfaces, "ips": ips}
 
 
-def _objects(prev: Json, field: str) -> list[dict[str, Any]]:
-    found = prev.get(field) if isinstance(prev, dict) else prev
-    if found is None and isinstance(prev, dict):
+def _objects(prev: Mapping[str, Any], field: str) -> list[dict[str, Any]]:
+    found = prev.get(field)
+    if found is None:
         return []
     if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
         raise _malformed(field, found, "a list of objects")
@@ -83,4 +85,5 @@ def _string(item: Mapping[str, Any], key: str, field: str) -> str:
 
 
 def _malformed(field: str, value: object, allowed: str) -> PluginError:
-    return PluginError("CONFIG_INVALID", f"prevResult.{field} is {str(value)[:80]!r}; allowed: {allowed}")
+    name = f"prevResult.{field}".rstrip(".")
+    return PluginError("CONFIG_INVALID", f"{name} is {str(value)[:80]!r}; allowed: {allowed}")

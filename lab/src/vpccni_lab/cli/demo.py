@@ -23,7 +23,7 @@ from vpccni_lab.runtime.pods import Failure, Pod
 from vpccni_lab.spec import LabSpec
 from vpccni_lab.trace.spans import tree
 
-ENV: Final = {"WARM_IP_TARGET": "2", "MINIMUM_IP_TARGET": "4", "IP_COOLDOWN_PERIOD": "3"}
+ENV: Final = {"WARM_IP_TARGET": "2", "MINIMUM_IP_TARGET": "4", "IP_COOLDOWN_PERIOD": "2", "VPCCNI_SHRINK_PACE": "1"}
 """Settings of the demo's nodes: small targets, so that the pool is seen to grow and to shrink within seconds."""
 BACK_WITHIN: Final = 60.0
 """Seconds after the last DEL within which the pool must be back at its target."""

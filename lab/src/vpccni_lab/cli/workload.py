@@ -144,7 +144,13 @@ def run_check(args: argparse.Namespace) -> int:
 def rows_table(rows: Sequence[Row]) -> str:
     """Expected beside observed; what differs is told in full below."""
     cells = [
-        (row.name, row.probes or "-", row.expected, row.observed if row.ok else row.observed[:22], "ok" if row.ok else "NO")
+        (
+            row.name,
+            row.probes or "-",
+            row.expected,
+            row.observed if row.ok else row.observed[:22],
+            "ok" if row.ok else "NO",
+        )
         for row in rows
     ]
     text = table(["PATH", "PROBES", "EXPECTED", "OBSERVED", ""], cells)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any, Final
 
 import grpc
@@ -15,6 +15,8 @@ from vpccni_lab.nodes.node import Node
 
 IPAM_SOCKET: Final = "/run/aws-node/ipam.sock"
 _POLL: Final = 0.2
+LINKS_GONE_WITHIN: Final = 5.0
+"""Seconds; DEL answers when nothing leads to the link any more, the kernel takes the link itself away a little later."""
 
 
 def inspect(node: Node, timeout: float = 5.0) -> Any:
@@ -48,27 +50,31 @@ def _ip(node: Node, *words: str) -> list[dict[str, Any]]:
 
 def rows(nodes: list[Node], addresses: dict[str, set[str]], veth_prefix: str, within: float) -> list[Row]:
     """The demo's last rows: after DEL of all pods nothing is left, and each pool is back at its target within ``within`` s."""
-    left = {node.name: in_kernel(node, addresses[node.name], veth_prefix) for node in nodes}
-    lines = [f"{name}: {line}" for name, of_node in left.items() for line in of_node]
-    kernel = Row(
-        "after DEL: links, rules, routes",
-        "none left",
-        lines[0] + f" and {len(lines) - 1} more" if lines else "none left",
-        not lines,
-    )
+    left = _settle(lambda: _lines(nodes, addresses, veth_prefix), LINKS_GONE_WITHIN)
+    said = f"{left[0]} and {len(left) - 1} more" if left else "none left"
+    kernel = Row("after DEL: links, rules, routes", "none left", said, not left)
     held = {node.name: int(inspect(node).assigned) for node in nodes}
     entries = ", ".join(f"{name}: {number}" for name, number in held.items() if number)
     store = Row("after DEL: entries of ipam", "none left", entries or "none left", not entries)
     return [kernel, store, _pool(nodes, within)]
 
 
-def _pool(nodes: list[Node], within: float) -> Row:
-    deadline, expected = time.monotonic() + within, "at its target"
-    while True:
-        views = {node.name: inspect(node) for node in nodes}
-        off = {name: view for name, view in views.items() if view.deficit or view.cooling}
-        if not off or time.monotonic() > deadline:
-            break
+def _lines(nodes: list[Node], addresses: dict[str, set[str]], veth_prefix: str) -> list[str]:
+    return [f"{node.name}: {line}" for node in nodes for line in in_kernel(node, addresses[node.name], veth_prefix)]
+
+
+def _settle(look: Callable[[], list[str]], within: float) -> list[str]:
+    """Looks until there is nothing to see, at most ``within`` seconds."""
+    deadline = time.monotonic() + within
+    while (seen := look()) and time.monotonic() < deadline:
         time.sleep(_POLL)
-    text = ", ".join(f"{name}: deficit {view.deficit}, {view.cooling} cooling" for name, view in off.items())
-    return Row("after DEL: pool", expected, text or expected, not off)
+    return seen
+
+
+def _pool(nodes: list[Node], within: float) -> Row:
+    def off_target() -> list[str]:
+        views = [(node.name, inspect(node)) for node in nodes]
+        return [f"{name}: deficit {v.deficit}, {v.cooling} cooling" for name, v in views if v.deficit or v.cooling]
+
+    off, expected = _settle(off_target, within), "at its target"
+    return Row("after DEL: pool", expected, ", ".join(off) or expected, not off)

@@ -16,11 +16,13 @@ from vpccni_kit.metrics import Metrics
 from vpccni_kit.server import CallInterceptor, Server
 
 from vpccni_netconf import settings
+from vpccni_netconf.adapters.events import RtnlEvents
 from vpccni_netconf.adapters.kernel import LinuxKernel
 from vpccni_netconf.adapters.leftovers import Leftovers
 from vpccni_netconf.adapters.packet_filter import HostPacketFilter
 from vpccni_netconf.server import NetconfServicer
 from vpccni_netconf.service import Service
+from vpccni_netconf.watch import Watcher
 from vpccni_netconf.worker import Worker
 
 log = logging.getLogger("vpccni_netconf")
@@ -37,10 +39,11 @@ async def start(life: lifecycle.Lifecycle) -> None:
     telemetry.setup("netconf", {"service.version": VERSION, "host.name": os.environ.get("MY_NODE_NAME", "")})
     health = HealthBoard(required=("datapath",))
     slow_thread = Worker("slow")
-    leftovers = Leftovers(slow_thread)
-    service = Service(
-        LinuxKernel(), HostPacketFilter(), leftovers, slow_thread, health, metrics, values[settings.PACKET_FILTER]
-    )
+    kernel, leftovers, packet_filter = LinuxKernel(), Leftovers(), HostPacketFilter()
+    service = Service(kernel, packet_filter, leftovers, slow_thread, health, metrics, values[settings.PACKET_FILTER])
+    events = RtnlEvents(frozenset({kernel.port, leftovers.port}).__contains__)
+    watcher = Watcher(service, events, values[settings.REPAIR_INTERVAL])
+    service.look_again = watcher.look_again
     server = Server(CallInterceptor("netconf", metrics), health)
 
     async def drain() -> None:
@@ -49,6 +52,8 @@ async def start(life: lifecycle.Lifecycle) -> None:
         service.kernel_thread.close()
         slow_thread.close()
         leftovers.close()
+        packet_filter.close()
+        kernel.close()
 
     life.on_drain(drain)
     if not values[settings.DISABLE_METRICS]:
@@ -60,6 +65,8 @@ async def start(life: lifecycle.Lifecycle) -> None:
         values[settings.HEALTH_PORT],
         directory_mode=0o700,
     )
+    life.spawn(watcher.watch_kernel(), "watch-kernel")
+    life.spawn(watcher.watch_filter(), "watch-filter")
     await health.started()
     log.info("netconf %s serves on %s", VERSION, socket_path)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from vpccni_netconf.desired import Desired
+from vpccni_netconf.desired import Desired, HeldPod
 from vpccni_netconf.domain.diff import diff, missing_links
 from vpccni_netconf.domain.links import leftover_links
 from vpccni_netconf.domain.names import HASH_DIGITS, MAIN_TABLE
-from vpccni_netconf.domain.objects import Object
+from vpccni_netconf.domain.objects import LinkFacts, Object
 from vpccni_netconf.domain.ops import DeleteLink
 from vpccni_netconf.domain.plan_pod import owned_pods, plan_pod_host
 from vpccni_netconf.domain.spec import PodSpec
@@ -29,9 +29,10 @@ def apply_pods(kernel: Kernel, desired: Desired, background: Background, specs: 
     not listed are removed. Raises the first KERNEL_REFUSED after everything else was done."""
     observed = kernel.host.observe(Query((4, 6), rules=True, tables=(MAIN_TABLE,)))
     links = {link.name: link for link in observed.links}
+    held = [_held(desired, spec, links.get(spec.host_veth)) for spec in specs]
     wanted: list[Object] = []
-    for spec in specs:
-        wanted += plan_pod_host(dataclasses.replace(spec, mtu=0))
+    for pod in held:
+        wanted += plan_pod_host(pod.spec, pod.host_mac)
     prefixes = pod_prefixes(desired, specs)
     leftovers = leftover_links(observed.links, prefixes, frozenset(spec.host_veth for spec in specs))
     outcome = kernel.host.attempt(
@@ -42,12 +43,22 @@ def apply_pods(kernel: Kernel, desired: Desired, background: Background, specs: 
     )
     for name in list(desired.pods):
         desired.drop_pod(name)
-    for spec in specs:
-        if spec.host_veth in links:
-            desired.hold_pod(spec, links[spec.host_veth].mac)
+    for pod in held:
+        if pod.spec.host_veth in links:
+            desired.hold_pod(pod.spec, pod.host_mac)
     if outcome.failures:
         raise outcome.failures[0][1]
     return PodsResult(outcome.changes, missing_links(wanted, observed))
+
+
+def _held(desired: Desired, spec: PodSpec, link: LinkFacts | None) -> HeldPod:
+    """MAC and MTU as this process gave them; else, of a pod that was wired by another, as they are."""
+    known = desired.pods.get(spec.host_veth)
+    if known is not None and known.spec.container_id == spec.container_id:
+        return HeldPod(dataclasses.replace(spec, mtu=known.spec.mtu), known.host_mac)
+    if link is None:
+        return HeldPod(spec, "")
+    return HeldPod(dataclasses.replace(spec, mtu=link.mtu), link.mac)
 
 
 def pod_prefixes(desired: Desired, specs: Sequence[PodSpec] = ()) -> frozenset[str]:

@@ -10,6 +10,7 @@ from typing import Protocol
 from vpccni_api.reasons import ReasonError
 
 from vpccni_netconf.domain.backend import Backend, HostFilter
+from vpccni_netconf.domain.drift import Change
 from vpccni_netconf.domain.objects import Observed
 from vpccni_netconf.domain.ops import Op
 
@@ -73,6 +74,9 @@ class PacketFilter(Protocol):
 
     def survey(self) -> HostFilter: ...
 
+    def fingerprint(self) -> tuple[int, ...]:
+        """Cheap; differs when rules were added, removed or replaced (of legacy tables: when their number or size changed)."""
+
     def listing(self, backend: Backend, family: int) -> str:
         """As `iptables-save`."""
 
@@ -83,3 +87,13 @@ class PacketFilter(Protocol):
 
     def nft(self, text: str) -> None:
         """As `nft -f`: one transaction."""
+
+
+class Events(Protocol):
+    """What others do to the node's network namespace."""
+
+    def fileno(self) -> int:
+        """Readable when something has come in."""
+
+    def drain(self) -> tuple[list[Change], bool]:
+        """All that has come in, and whether some was lost. Never blocks."""

@@ -47,7 +47,7 @@ class NetconfServicer(netconf_pb2_grpc.NetconfServicer):
             context, what, lambda: service.kernel_thread.run(apply_host, service.kernel, service.desired, spec)
         )
         filtered = await service.apply_filter(spec, applied.primary_link, applied.prefixes)
-        await service.health.up("datapath")
+        service.look_again()
         return pb.ApplyHostResponse(
             changes=applied.changes + len(filtered.changed),
             packet_filter_backend=str(filtered.backend),
@@ -61,6 +61,7 @@ class NetconfServicer(netconf_pb2_grpc.NetconfServicer):
         applied = await self._until_link(
             context, what, lambda: service.kernel_thread.run(apply_eni, service.kernel, service.desired, spec)
         )
+        service.look_again()
         return pb.ApplyEniResponse(
             changes=applied.changes,
             link_name=applied.link_name,

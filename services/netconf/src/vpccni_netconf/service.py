@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+from collections.abc import Callable
 
+from vpccni_api.reasons import ReasonError
 from vpccni_kit.health import HealthBoard
 from vpccni_kit.metrics import Metrics
 
@@ -14,8 +15,6 @@ from vpccni_netconf.domain.spec import HostSpec
 from vpccni_netconf.drift import DriftBoard
 from vpccni_netconf.ports import Background, Kernel, PacketFilter
 from vpccni_netconf.worker import Worker
-
-log = logging.getLogger(__name__)
 
 
 class Service:
@@ -39,19 +38,48 @@ class Service:
         self.kernel_thread = Worker("kernel")
         self.slow_thread = slow_thread
         self.link_changed = LinkSignal()
+        self.look_again: Callable[[], None] = lambda: None
+        """Asks the watcher for a comparison soon; set by whoever makes the watcher."""
         self._packet_filter = packet_filter
         self._forced_backend = forced_backend
+        self._filter_wish: tuple[HostSpec, str, tuple[str, ...]] | None = None
+        self._fingerprint: tuple[int, ...] = ()
         self.repairs = metrics.counter("vpccni_netconf_repairs", "Objects put right after they strayed", ("kind",))
         self._backend = metrics.gauge("awscni_connmark_backend", "1 for the connmark backend in use", ("backend",))
         self._reconciled = metrics.counter("awscni_connmark_reconcile", "Packet filter reconciliations", ("result",))
 
     async def apply_filter(self, spec: HostSpec, primary_link: str, prefixes: tuple[str, ...]) -> FilterResult:
-        """Raises PACKET_FILTER_FAILED."""
+        """Raises PACKET_FILTER_FAILED; health says so until it has worked."""
+        self._filter_wish = (spec, primary_link, prefixes)
         try:
+            result = await self._run_filter()
+        except ReasonError as error:
+            await self.health.down("datapath", str(error.reason), error.message)
+            raise
+        await self.health.up("datapath")
+        return result
+
+    async def check_filter(self) -> tuple[str, ...]:
+        """As last asked for; the lines that had to be written. Raises PACKET_FILTER_FAILED."""
+        return (await self._run_filter()).changed
+
+    @property
+    def filter_wanted(self) -> bool:
+        return self._filter_wish is not None
+
+    def filter_touched(self) -> bool:
+        """True when somebody may have changed the packet filter since it was last looked at."""
+        return self._packet_filter.fingerprint() != self._fingerprint
+
+    async def _run_filter(self) -> FilterResult:
+        assert self._filter_wish is not None
+        spec, primary_link, prefixes = self._filter_wish
+        try:
+            self._fingerprint = self._packet_filter.fingerprint()
             result = await self.slow_thread.run(
                 apply_filter, self._packet_filter, spec, primary_link, prefixes, self._forced_backend
             )
-        except Exception:
+        except ReasonError:
             self._reconciled.labels("error").inc()
             raise
         self._reconciled.labels("success").inc()

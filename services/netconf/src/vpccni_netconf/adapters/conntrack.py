@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import socket
 import struct
+from collections.abc import Collection
 from typing import Final
 
 from vpccni_netconf.adapters import decode
@@ -25,6 +26,7 @@ _FILTER_IP_SRC: Final = 1
 _V4_SRC, _V6_SRC = 1, 3
 _RECEIVE_BYTES: Final = 256 * 1024
 _TIMEOUT_S: Final = 10
+_FILTERED_WALKS: Final = 2
 
 
 class ConntrackSocket:
@@ -38,26 +40,39 @@ class ConntrackSocket:
     def close(self) -> None:
         self._socket.close()
 
-    def flush(self, address: str) -> int:
+    def flush(self, addresses: Collection[str]) -> int:
         """Number of connections deleted. Raises OSError; a kernel without connection tracking has none."""
-        af = socket.AF_INET6 if ":" in address else socket.AF_INET
-        packed = pack_address(address)
+        if _tracked() == 0:
+            return 0
+        deleted = 0
+        for af in (socket.AF_INET, socket.AF_INET6):
+            packed = {pack_address(text) for text in addresses if (":" in text) == (af == socket.AF_INET6)}
+            for message in self._find(af, packed).values() if packed else ():
+                self._exchange(_CT_DELETE, NLM_F_ACK, af, message)
+                deleted += 1
+        return deleted
+
+    def _find(self, af: int, packed: set[bytes]) -> dict[bytes, bytes]:
+        """Delete requests of what matches. For few addresses the kernel filters; for many one unfiltered walk is cheaper."""
         source = _V6_SRC if af == socket.AF_INET6 else _V4_SRC
+        requests = [b""]
+        if len(packed) <= _FILTERED_WALKS:
+            requests = [
+                _filter(tuple_kind, source, one) for tuple_kind in (_TUPLE_ORIG, _TUPLE_REPLY) for one in packed
+            ]
         found: dict[bytes, bytes] = {}
-        for tuple_kind, filter_kind in ((_TUPLE_ORIG, _FILTER_ORIG), (_TUPLE_REPLY, _FILTER_REPLY)):
-            wanted = _nest(tuple_kind, _nest(_TUPLE_IP, _attribute(source, packed)))
-            only = _nest(_FILTER, _attribute(filter_kind, struct.pack("=I", _FILTER_IP_SRC)))
-            for body in self._exchange(_CT_GET, _DUMP, af, wanted + only):
+        for request in requests:
+            for body in self._exchange(_CT_GET, _DUMP, af, request):
                 attributes = decode.attributes(body, 4)
-                # An older kernel ignores the filter and lists all.
-                if _source(attributes, tuple_kind, source) == packed:
-                    original = bytes(attributes[_TUPLE_ORIG])
-                    identity = _attribute(_ID, bytes(attributes[_ID])) if _ID in attributes else b""
-                    zone = _attribute(_ZONE, bytes(attributes[_ZONE])) if _ZONE in attributes else b""
-                    found[original + zone] = _attribute(_TUPLE_ORIG | _NESTED, original) + zone + identity
-        for message in found.values():
-            self._exchange(_CT_DELETE, NLM_F_ACK, af, message)
-        return len(found)
+                # Looked at in any case: an older kernel ignores the filter and lists all.
+                if not packed & {_source(attributes, kind, source) for kind in (_TUPLE_ORIG, _TUPLE_REPLY)}:
+                    continue
+                original = bytes(attributes[_TUPLE_ORIG])
+                rest = b"".join(
+                    _attribute(kind, bytes(attributes[kind])) for kind in (_ZONE, _ID) if kind in attributes
+                )
+                found[original + rest] = _attribute(_TUPLE_ORIG | _NESTED, original) + rest
+        return found
 
     def _exchange(self, kind: int, flags: int, af: int, payload: bytes) -> list[memoryview]:
         self._sequence += 1
@@ -76,6 +91,21 @@ class ConntrackSocket:
                         return found
                     raise OSError(message.errno, errno.errorcode.get(message.errno, "unknown error"))
                 found.append(message.body)
+
+
+def _tracked() -> int:
+    """Connections that this namespace tracks; -1 when the kernel does not say."""
+    try:
+        with open("/proc/sys/net/netfilter/nf_conntrack_count", encoding="ascii") as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return -1
+
+
+def _filter(tuple_kind: int, source: int, packed: bytes) -> bytes:
+    wanted = _nest(tuple_kind, _nest(_TUPLE_IP, _attribute(source, packed)))
+    flags = _FILTER_ORIG if tuple_kind == _TUPLE_ORIG else _FILTER_REPLY
+    return wanted + _nest(_FILTER, _attribute(flags, struct.pack("=I", _FILTER_IP_SRC)))
 
 
 def _attribute(kind: int, value: bytes) -> bytes:

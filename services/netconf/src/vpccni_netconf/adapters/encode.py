@@ -43,6 +43,8 @@ _NUD_PERMANENT: Final = 0x80
 _NOPREFIXROUTE: Final = 0x200
 _NODAD: Final = 0x02
 _NAME_BYTES: Final = 16
+_DOOMED: Final = 0x76706363
+"""Link group of ours, for links on their way out; nobody else's links are ever in it."""
 
 # Stand-ins: values that occur nowhere else in a message.
 _INDEX: Final = 0x5EADBEE5
@@ -278,6 +280,22 @@ def delete_link_message(op: DeleteLink) -> bytearray:
         return _message(LinkMessage, _DELLINK, 0, {"family": 0, "index": _INDEX}, []), (_u32(_INDEX),)
 
     return _shaped("delete-link", (_u32(op.index),), build)
+
+
+def doom_link_message(index: int) -> bytearray:
+    """RTM_NEWLINK that puts an existing link into the group of those that ``delete_doomed_message`` deletes."""
+
+    def build() -> tuple[bytes, tuple[bytes, ...]]:
+        return _message(LinkMessage, _NEWLINK, 0, {"family": 0, "index": _INDEX}, [("IFLA_GROUP", _DOOMED)]), (
+            _u32(_INDEX),
+        )
+
+    return _shaped("doom-link", (_u32(index),), build)
+
+
+def delete_doomed_message() -> bytearray:
+    """RTM_DELLINK of the whole group."""
+    return bytearray(_message(LinkMessage, _DELLINK, 0, {"family": 0, "index": 0}, [("IFLA_GROUP", _DOOMED)]))
 
 
 def pod_link_message(op: CreatePodLink, host_fd: int) -> bytearray:

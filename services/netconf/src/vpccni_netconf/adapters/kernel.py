@@ -204,6 +204,11 @@ class LinuxKernel:
     def host(self) -> Namespace:
         return self._host
 
+    @property
+    def port(self) -> int:
+        """Netlink port of the host's socket."""
+        return self._rtnl.port
+
     def close(self) -> None:
         self._rtnl.close()
         self._namespace.close()

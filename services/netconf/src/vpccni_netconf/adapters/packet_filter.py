@@ -8,6 +8,7 @@ from typing import Final
 
 from vpccni_api.reasons import Reason, ReasonError
 
+from vpccni_netconf.adapters.filter_fingerprint import FilterFingerprint
 from vpccni_netconf.domain import nft_text
 from vpccni_netconf.domain.backend import Backend, HostFilter
 
@@ -19,6 +20,12 @@ _SHOWN_LINES: Final = 4
 class HostPacketFilter:
     """See ``ports.PacketFilter``."""
 
+    def __init__(self) -> None:
+        self._fingerprint = FilterFingerprint()
+
+    def close(self) -> None:
+        self._fingerprint.close()
+
     def survey(self) -> HostFilter:
         # Listing by the legacy binary makes the kernel create its tables: only where some are in use.
         legacy_used = bool(_read("/proc/net/ip_tables_names"))
@@ -28,6 +35,9 @@ class HostPacketFilter:
             version=_run([_tool(None, "iptables"), "--version"], "")[1],
             nft_tool=shutil.which("nft") is not None,
         )
+
+    def fingerprint(self) -> tuple[int, ...]:
+        return self._fingerprint.read()
 
     def listing(self, backend: Backend, family: int) -> str:
         code, text = _run([_tool(backend, _name(family, "save"))], "")

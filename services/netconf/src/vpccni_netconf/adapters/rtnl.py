@@ -44,7 +44,13 @@ class RtnlSocket:
         # Room for an error per message of a batch; and an answer that never comes must not hold the thread for good.
         self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER_BYTES)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", _ANSWER_TIMEOUT_S, 0))
+        self._socket.bind((0, 0))
         self._sequence = 0
+
+    @property
+    def port(self) -> int:
+        """Netlink port: the kernel's notifications name with it whose request they follow."""
+        return int(self._socket.getsockname()[0])
 
     def close(self) -> None:
         self._socket.close()

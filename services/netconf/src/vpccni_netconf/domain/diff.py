@@ -8,6 +8,7 @@ import ipaddress
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from vpccni_netconf.domain.drift import settled
 from vpccni_netconf.domain.objects import Address, Link, Neighbour, Object, Observed, Route, Rule, Sysctl
 from vpccni_netconf.domain.ops import Ensure, Op, Remove
 
@@ -48,9 +49,7 @@ def _missing(desired: Sequence[Object], observed: Observed) -> Iterator[Op]:
         match item:
             case Link():
                 facts = links.get(item.name)
-                if facts is not None and not (
-                    facts.up == item.up and item.mtu in (0, facts.mtu) and (not item.mac or item.mac == facts.mac)
-                ):
+                if facts is not None and not settled(item, facts):
                     yield Ensure(item)
             case Sysctl():
                 if item not in there and not (item.optional and item.path in absent_sysctls):

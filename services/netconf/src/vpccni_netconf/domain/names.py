@@ -6,6 +6,7 @@ Source of each: amazon-vpc-cni-k8s v1.23 (pkg/networkutils, cmd/routed-eni-cni-p
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import re
 from typing import Final
 
@@ -48,6 +49,12 @@ def host_cidr(address: str) -> str:
 
 def default_cidr(family: int) -> str:
     return "::/0" if family == 6 else "0.0.0.0/0"
+
+
+def is_routable(address: str, family: int) -> bool:
+    """True for an address (with prefix length) of the family that is not link-local: those of a link that are ours to set."""
+    interface = ipaddress.ip_interface(address)
+    return interface.version == family and not interface.is_link_local
 
 
 def route_table(device_number: int, network_card: int) -> int:

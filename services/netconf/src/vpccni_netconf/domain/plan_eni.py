@@ -14,6 +14,7 @@ from vpccni_netconf.domain.names import (
     VPC_GATEWAY_V6,
     default_cidr,
     host_cidr,
+    is_routable,
     route_table,
 )
 from vpccni_netconf.domain.objects import Address, Link, Object, Route, Rule
@@ -80,8 +81,7 @@ def owned_by_eni(spec: EniSpec, link: str, table: int) -> Callable[[Object], boo
             case Rule(priority=priority, src=src):
                 return priority == FROM_ENI and src == own
             case Address(dev=dev, address=address):
-                interface = ipaddress.ip_interface(address)
-                return dev == link and interface.version == spec.family and not interface.is_link_local
+                return dev == link and is_routable(address, spec.family)
             case _:
                 return False
 

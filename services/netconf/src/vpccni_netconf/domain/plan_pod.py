@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable
 
 from vpccni_netconf.domain.names import (
@@ -12,6 +11,7 @@ from vpccni_netconf.domain.names import (
     default_cidr,
     host_cidr,
     is_pod_link,
+    is_routable,
     pod_gateway,
 )
 from vpccni_netconf.domain.objects import Address, Link, Neighbour, Object, Route, Rule, Sysctl
@@ -107,8 +107,7 @@ def owned_inside(spec: PodSpec) -> Callable[[Object], bool]:
             case Route(table=table, dev=dev, dst=dst):
                 return table in tables and dev == spec.ifname and dst in (host_cidr(gateway), default_cidr(spec.family))
             case Address(dev=dev, address=address):
-                interface = ipaddress.ip_interface(address)
-                return dev == spec.ifname and interface.version == spec.family and not interface.is_link_local
+                return dev == spec.ifname and is_routable(address, spec.family)
             case Neighbour(dev=dev, address=address):
                 return dev == spec.ifname and address == gateway
             case _:

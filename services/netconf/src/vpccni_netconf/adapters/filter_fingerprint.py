@@ -1,0 +1,69 @@
+"""Has anybody changed the packet filter? Asked of the kernel for microseconds, where a listing takes milliseconds to seconds."""
+
+from __future__ import annotations
+
+import ctypes
+import socket
+import struct
+from typing import Final
+
+from vpccni_netconf.adapters import decode
+from vpccni_netconf.adapters.encode import NLM_F_REQUEST
+
+_NETLINK_NETFILTER: Final = 12
+_GET_GENERATION: Final = (10 << 8) | 16
+_GENERATION_ID: Final = 1
+_IPT_GET_INFO: Final = 64
+_INFO_BYTES: Final = 84
+_TIMEOUT_S: Final = 5
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class FilterFingerprint:
+    """nftables counts its transactions; a legacy table tells how many rules it has and their size."""
+
+    def __init__(self) -> None:
+        self._netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER)
+        self._netlink.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", _TIMEOUT_S, 0))
+        self._inet = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+
+    def close(self) -> None:
+        self._netlink.close()
+        self._inet.close()
+
+    def read(self) -> tuple[int, ...]:
+        """Zeroes for what this kernel does not have."""
+        found = [self._generation()]
+        for table in _legacy_tables():
+            found += self._legacy(table)
+        return tuple(found)
+
+    def _legacy(self, table: str) -> tuple[int, ...]:
+        # struct ipt_getinfo: name, valid hooks, 5 hook entries, 5 underflows, number of entries, size
+        info = ctypes.create_string_buffer(table.encode(), _INFO_BYTES)
+        size = ctypes.c_uint32(_INFO_BYTES)
+        if _libc.getsockopt(self._inet.fileno(), socket.SOL_IP, _IPT_GET_INFO, info, ctypes.byref(size)):
+            return ()
+        return struct.unpack_from("=II", info, _INFO_BYTES - 8)
+
+    def _generation(self) -> int:
+        body = struct.pack("=BBH", 0, 0, 0)
+        try:
+            self._netlink.send(struct.pack("=IHHII", 16 + len(body), _GET_GENERATION, NLM_F_REQUEST, 1, 0) + body)
+            for message in decode.messages(memoryview(self._netlink.recv(4096))):
+                value = decode.attributes(message.body, 4).get(_GENERATION_ID)
+                if message.kind != decode.NLMSG_ERROR and value is not None:
+                    return int(struct.unpack(">I", value)[0])
+        except OSError:
+            return 0
+        return 0
+
+
+def _legacy_tables() -> list[str]:
+    """Those that exist: asking for one that does not would make the kernel create it."""
+    try:
+        with open("/proc/net/ip_tables_names", encoding="ascii") as file:
+            return file.read().split()
+    except OSError:
+        return []

@@ -1,0 +1,66 @@
+"""Which changes by others concern us, and when putting right has become a fight."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Final
+
+from vpccni_netconf.domain.names import (
+    BRANCH_IIF,
+    EXTERNAL_SERVICE,
+    FROM_ENI,
+    FROM_POD,
+    HOST,
+    LOCAL_MOVED,
+    MAIN_TABLE,
+    TO_POD,
+)
+from vpccni_netconf.domain.objects import Address, Link, LinkFacts, Route, Rule
+
+_OUR_PRIORITIES: Final = frozenset({0, BRANCH_IIF, LOCAL_MOVED, TO_POD, HOST, EXTERNAL_SERVICE, FROM_POD, FROM_ENI})
+FIGHT_REPAIRS: Final = 4
+FIGHT_WINDOW_S: Final = 60.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Change:
+    """Something that somebody else did. ``gone``: it was deleted, or replaced by ``item``."""
+
+    item: LinkFacts | Rule | Route | Address
+    gone: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Interests:
+    """``links``: settings of the host's and the ENIs' links, by name; ``tables``: route tables of ENIs."""
+
+    links: Mapping[str, Link]
+    tables: frozenset[int]
+
+
+def concerns(change: Change, interests: Interests, pod_link: Link | None) -> bool:
+    """True when the change may have taken away something of ours. False alarms only cost a comparison. ``pod_link``: settings
+    of the pod's host link that the change is about, if it is about one."""
+    match change.item:
+        case LinkFacts() as facts:
+            wanted = pod_link or interests.links.get(facts.name)
+            return wanted is not None and (change.gone or not settled(wanted, facts))
+        case Rule(priority=priority):
+            return change.gone and priority in _OUR_PRIORITIES
+        case Route(table=table, dst=dst, dev=dev):
+            single = dst.endswith("/128" if ":" in dst else "/32")
+            ours = table in interests.tables or (table == MAIN_TABLE and (single or dev in interests.links))
+            return change.gone and ours
+        case Address(dev=dev):
+            return dev in interests.links
+
+
+def settled(wanted: Link, facts: LinkFacts) -> bool:
+    """True when the link is as it should be."""
+    return facts.up == wanted.up and wanted.mtu in (0, facts.mtu) and wanted.mac in ("", facts.mac)
+
+
+def is_fight(repaired_at: tuple[float, ...], now: float) -> bool:
+    """``repaired_at``: seconds (monotonic) of repairs of one object."""
+    return sum(1 for moment in repaired_at if now - moment <= FIGHT_WINDOW_S) >= FIGHT_REPAIRS

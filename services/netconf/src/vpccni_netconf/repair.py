@@ -1,0 +1,104 @@
+"""Compares the whole kernel state that we look after with what it should be, and puts right what strayed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+from vpccni_api.reasons import Reason, ReasonError
+
+from vpccni_netconf.desired import Desired, HeldPod
+from vpccni_netconf.domain.diff import Owned, diff
+from vpccni_netconf.domain.drift import Interests
+from vpccni_netconf.domain.links import find_by_mac
+from vpccni_netconf.domain.names import MAIN_TABLE
+from vpccni_netconf.domain.objects import Link, Object, Observed, Sysctl
+from vpccni_netconf.domain.ops import kind as op_kind
+from vpccni_netconf.domain.plan_eni import owned_by_eni, plan_eni
+from vpccni_netconf.domain.plan_host import owned_by_host, plan_host
+from vpccni_netconf.domain.plan_pod import owned_on_host, plan_pod_host
+from vpccni_netconf.ports import Kernel, Query
+from vpccni_netconf.setup_pod import setup_pod
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Mended:
+    """``line``: the command. ``problem`` "": it worked."""
+
+    kind: str
+    line: str
+    problem: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Repaired:
+    """``interests``: what to listen for from now on."""
+
+    mended: tuple[Mended, ...]
+    interests: Interests
+
+
+def repair(kernel: Kernel, desired: Desired) -> Repaired:
+    """One look at everything, one batch. Raises KERNEL_REFUSED when the kernel cannot even be read."""
+    observed = kernel.host.observe(_query(desired))
+    wanted, owners = _plan(desired, observed)
+    paths = tuple(item.path for item in wanted if isinstance(item, Sysctl))
+    sysctls = kernel.host.observe(Query((), sysctls=paths)).sysctls if paths else ()
+    observed = dataclasses.replace(observed, sysctls=sysctls)
+    ops = diff(wanted, observed, lambda item: any(owned(item) for owned in owners))
+    outcome = kernel.host.attempt(ops)
+    failed = {id(op): str(error) for op, error in outcome.failures}
+    mended = [Mended(op_kind(op), str(op), failed.get(id(op), "")) for op in ops]
+    there = {link.name for link in observed.links}
+    for held in [pod for name, pod in desired.pods.items() if name not in there]:
+        mended += _rewire(kernel, desired, held)
+    links = {item.name: item for item in wanted if isinstance(item, Link) and item.name not in desired.pods}
+    return Repaired(tuple(mended), Interests(links, frozenset(eni.table for eni in desired.enis.values())))
+
+
+def _query(desired: Desired) -> Query:
+    families = (
+        {4} | {eni.spec.family for eni in desired.enis.values()} | {pod.spec.family for pod in desired.pods.values()}
+    )
+    if desired.host is not None:
+        families.add(desired.host.family)
+    tables = {MAIN_TABLE} | {eni.table for eni in desired.enis.values()}
+    return Query(tuple(sorted(families)), rules=True, tables=tuple(sorted(tables)), addresses=bool(desired.enis))
+
+
+def _plan(desired: Desired, observed: Observed) -> tuple[list[Object], list[Owned]]:
+    """Everything that should be, given the links that are there now (a link may have been renamed meanwhile)."""
+    wanted: list[Object] = []
+    owners: list[Owned] = []
+    if desired.host is not None:
+        primary = find_by_mac(observed.links, desired.host.primary_mac)
+        wanted += plan_host(desired.host, primary.name if primary else desired.primary_link)
+        owners.append(owned_by_host(desired.host))
+    for eni in desired.enis.values():
+        link = find_by_mac(observed.links, eni.spec.mac)
+        if link is not None:
+            wanted += plan_eni(eni.spec, link.name, eni.table)
+            owners.append(owned_by_eni(eni.spec, link.name, eni.table))
+    there = {link.name for link in observed.links}
+    present = [pod for name, pod in desired.pods.items() if name in there]
+    for pod in present:
+        wanted += plan_pod_host(pod.spec, pod.host_mac)
+    owners.append(owned_on_host(frozenset(pod.spec.address for pod in present)))
+    return wanted, owners
+
+
+def _rewire(kernel: Kernel, desired: Desired, held: HeldPod) -> Iterator[Mended]:
+    """The host link of a pod was deleted, and with it the pod's end. A pod whose namespace is gone too is dropped: its DEL
+    will come, or never."""
+    spec = held.spec
+    line = f"ip link add {spec.ifname} type veth peer name {spec.host_veth} ({spec.label})"
+    try:
+        if not spec.netns:
+            raise ReasonError(Reason.NETNS_GONE, "the pod's namespace is not known")
+        setup_pod(kernel, desired, spec)
+    except ReasonError as error:
+        if error.reason in (Reason.NETNS_GONE, Reason.NETNS_INVALID):
+            desired.drop_pod(spec.host_veth)
+        yield Mended("link", line, str(error))
+    else:
+        yield Mended("link", line)

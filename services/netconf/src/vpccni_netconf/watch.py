@@ -1,0 +1,148 @@
+"""Keeps the kernel as it should be while the process runs: listens, looks at everything now and then, puts right, reports."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Iterable
+from typing import Final
+
+from vpccni_api.reasons import ReasonError
+
+from vpccni_netconf.domain.drift import FIGHT_REPAIRS, FIGHT_WINDOW_S, Change, Interests, concerns, is_fight
+from vpccni_netconf.domain.objects import Link, LinkFacts
+from vpccni_netconf.drift import DriftEvent
+from vpccni_netconf.ports import Events
+from vpccni_netconf.repair import Mended, repair
+from vpccni_netconf.service import Service
+
+log = logging.getLogger(__name__)
+_GATHER_S: Final = 0.05
+"""Events come in storms (`ip rule flush`): they are gathered this long and answered by one comparison."""
+_FIGHT_PAUSE_S: Final = 2.0
+"""Least time between repairs while something keeps undoing them."""
+_FILTER_TICK_S: Final = 0.5
+_FILTER_COST_FACTOR: Final = 20.0
+"""A check of the packet filter may take at most one twentieth of the time (listings of large nodes take a second)."""
+
+
+class Watcher:
+    """``interval``: seconds between two complete comparisons."""
+
+    def __init__(self, service: Service, events: Events, interval: float) -> None:
+        self._service = service
+        self._events = events
+        self._interval = interval
+        self._dirty = asyncio.Event()
+        self._interests = Interests({}, frozenset())
+        self._repaired_at: dict[str, deque[float]] = {}
+        self._fights: set[str] = set()
+        self._failed: set[str] = set()
+
+    def look_again(self) -> None:
+        """Compare soon."""
+        self._dirty.set()
+
+    async def watch_kernel(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._events.fileno(), self._wake)
+        try:
+            while True:
+                try:
+                    async with asyncio.timeout(self._interval):
+                        await self._dirty.wait()
+                except TimeoutError:
+                    pass
+                else:
+                    await asyncio.sleep(_FIGHT_PAUSE_S if self._fights else _GATHER_S)
+                self._dirty.clear()
+                await self._compare()
+        finally:
+            loop.remove_reader(self._events.fileno())
+
+    def _wake(self) -> None:
+        """Reads what has come only after a moment, so that a burst of our own pods costs few wake-ups."""
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._events.fileno())
+        loop.call_later(_GATHER_S, self._drain)
+
+    def _drain(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._events.fileno() < 0:
+            return
+        changes, lost = self._events.drain()
+        loop.add_reader(self._events.fileno(), self._wake)
+        if any(isinstance(change.item, LinkFacts) and not change.gone for change in changes):
+            self._service.link_changed.changed()
+        if lost or any(self._concerns(change) for change in changes):
+            self._dirty.set()
+
+    def _concerns(self, change: Change) -> bool:
+        # One look-up by name: the kernel thread may be changing the pods meanwhile.
+        name = change.item.name if isinstance(change.item, LinkFacts) else ""
+        held = self._service.desired.pods.get(name)
+        wanted = Link(name, mtu=held.spec.mtu, mac=held.host_mac) if held is not None else None
+        return concerns(change, self._interests, wanted)
+
+    async def _compare(self) -> None:
+        service = self._service
+        try:
+            repaired = await service.kernel_thread.run(repair, service.kernel, service.desired)
+        except ReasonError as error:
+            log.error("comparison failed: %s", error, extra={"reason": str(error.reason)})
+            return
+        self._interests = repaired.interests
+        self._report(repaired.mended)
+
+    def _report(self, mended: Iterable[Mended]) -> None:
+        now = time.monotonic()
+        for item in mended:
+            if item.problem:
+                if item.line not in self._failed:
+                    self._publish(item, "failed", f"{item.line}: {item.problem}")
+                self._failed.add(item.line)
+                continue
+            self._failed.discard(item.line)
+            self._service.repairs.labels(item.kind).inc()
+            moments = self._repaired_at.setdefault(item.line, deque(maxlen=FIGHT_REPAIRS))
+            moments.append(now)
+            if not is_fight(tuple(moments), now):
+                self._publish(item, "repaired", item.line)
+            elif item.line not in self._fights:
+                self._fights.add(item.line)
+                self._publish(item, "fight", f"something keeps undoing: {item.line}")
+        self._forget(now)
+
+    def _forget(self, now: float) -> None:
+        quiet = [line for line, moments in self._repaired_at.items() if now - moments[-1] > FIGHT_WINDOW_S]
+        for line in quiet:
+            del self._repaired_at[line]
+            self._fights.discard(line)
+
+    def _publish(self, item: Mended, action: str, message: str) -> None:
+        log.warning("drift %s: %s", action, message, extra={"kind": item.kind, "object": item.line})
+        self._service.drift.publish(DriftEvent(item.kind, item.line, action, message, time.time_ns()))
+
+    async def watch_filter(self) -> None:
+        """The kernel tells of no change of iptables rules: a number that changes with them is looked at instead."""
+        service = self._service
+        checked_at = time.monotonic()
+        pause = 0.0
+        while True:
+            await asyncio.sleep(_FILTER_TICK_S)
+            started = time.monotonic()
+            due = started - checked_at >= self._interval
+            if not service.filter_wanted or not (due or service.filter_touched()) or started - checked_at < pause:
+                continue
+            try:
+                changed = await service.check_filter()
+            except ReasonError as error:
+                self._report([Mended("chain", "packet filter", str(error))])
+                await service.health.down("datapath", str(error.reason), error.message)
+            else:
+                self._report(Mended("set" if line.startswith("table ") else "chain", line) for line in changed)
+                await service.health.up("datapath")
+            checked_at = time.monotonic()
+            pause = (checked_at - started) * _FILTER_COST_FACTOR

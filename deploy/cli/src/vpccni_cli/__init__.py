@@ -1,0 +1,1 @@
+"""The command ``vpccni``: one file per subcommand in ``commands/``."""

@@ -1,0 +1,1 @@
+"""From a DaemonSet of the original to values of our chart: pure functions over frozen values."""

@@ -45,7 +45,7 @@ def make_namespace(where: Path, extra_sysctls: Mapping[str, str]) -> None:
         sock.apply([nl.addr_add(lo, cidr, never_source=True) for cidr in imds])
 
 
-def start_holder(name: str, netns: Path, directory: Path) -> subprocess.Popen[bytes]:
+def start_holder(name: str, address: str, netns: Path, directory: Path) -> subprocess.Popen[bytes]:
     """Starts the process that keeps the node's mount and UTS namespaces (a ``sleep``), and prepares them.
 
     ``directory``: the node's state directory; its subdirectories are mounted as :data:`KEPT` says. Raises OSError.
@@ -64,6 +64,10 @@ def start_holder(name: str, netns: Path, directory: Path) -> subprocess.Popen[by
         syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_PRIVATE)
         _mount_all(directory)
         socket.sethostname(name)
+        # there is no name server in the VPC; without one listed, look-ups fail at once instead of after seconds
+        Path("/etc/hosts").write_text(f"127.0.0.1 localhost\n::1 localhost\n{address} {name}\n")
+        Path("/etc/resolv.conf").unlink(missing_ok=True)
+        Path("/etc/resolv.conf").write_text("")
         return subprocess.Popen(
             ["sleep", "infinity"],
             stdin=subprocess.DEVNULL,

@@ -61,6 +61,7 @@ static int take_snapshot(void) {
     if (plugin_run == NULL || !heap_is_in_state()) {
         return 2;
     }
+    PyThreadState_Get()->native_thread_id = 0; /* made anew in every run; so that two builds are equal */
     snapshot_taken = 1;
     for (char *at = pystate_start; at < pystate_end;) {
         ssize_t written = write(STDOUT_FILENO, at, (size_t)(pystate_end - at));

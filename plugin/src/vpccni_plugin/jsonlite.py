@@ -42,11 +42,12 @@ def loads(data: bytes) -> Json:
 
 
 def _error(source: str, at: int, what: str) -> JsonError:
-    if at >= len(source) - 1:
-        return JsonError(f"{what}: the text ends at character {len(source) - 1}")
+    length = len(source) - 1  # without the sentinel
+    if at >= length:
+        return JsonError(f"{what}: the text ends at character {length}")
     line = source.count("\n", 0, at) + 1
     column = at - source.rfind("\n", 0, at)
-    return JsonError(f"{what} at line {line} column {column}: {source[at : at + 12]!r}")
+    return JsonError(f"{what} at line {line} column {column}: {source[at : min(at + 12, length)]!r}")
 
 
 def _skip(source: str, at: int) -> int:

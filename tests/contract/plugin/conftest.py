@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import socket
@@ -110,11 +111,11 @@ class Plugin:
 @pytest.fixture(scope="session")
 def plugin_binary() -> str:
     """build/aws-cni, built when an input changed; skips naming what a build needs."""
-    sys.path.insert(0, str(BUILD.parent))
-    try:
-        import build  # type: ignore[import-not-found]
-    finally:
-        sys.path.remove(str(BUILD.parent))
+    spec = importlib.util.spec_from_file_location("plugin_build", BUILD)
+    assert spec is not None
+    assert spec.loader is not None
+    build = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(build)
     lack = build.missing()
     if lack:
         pytest.skip(lack)

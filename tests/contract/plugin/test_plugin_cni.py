@@ -512,7 +512,7 @@ class TestProcess:
             plugin.argv,
             input=json.dumps(plugin.config()).encode(),
             capture_output=True,
-            env=environment,  # type: ignore[arg-type]
+            env=environment,
             timeout=30,
         )
         assert done.returncode == 1

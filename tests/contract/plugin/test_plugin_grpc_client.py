@@ -410,13 +410,12 @@ class TestServerGoesAway:
         def script(peer: Any) -> None:
             peer.read_request()
             steps = (
-                lambda: peer.send(SETTINGS, 0, 0, b""),
-                lambda: peer.send(HEADERS, END_HEADERS, 1, RESPONSE_HEADERS),
-                lambda: peer.send(DATA, 0, 1, message(b"answer")),
-                lambda: peer.send_raw(b"\0\0"),
+                peer.frame(SETTINGS, 0, 0, b""),
+                peer.frame(HEADERS, END_HEADERS, 1, RESPONSE_HEADERS),
+                peer.frame(DATA, 0, 1, message(b"answer")),
+                b"\0\0",
             )
-            for step in steps[:sent]:
-                step()
+            peer.send_raw(b"".join(steps[:sent]))
 
         with pytest.raises(TransportError) as caught:
             do(serve(script))

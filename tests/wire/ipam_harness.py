@@ -234,7 +234,8 @@ class ModelEniManager(eni_pb2_grpc.EniManagerServicer):
         seen = -1
         while True:
             async with self._changed:
-                await self._changed.wait_for(lambda: self.generation != seen)
+                while self.generation == seen:
+                    await self._changed.wait()
             seen = self.generation
             yield self.inventory(eni.EC2)
 
@@ -299,9 +300,10 @@ class World:
         self.stub = ipam_pb2_grpc.IpamStub(self.channel.grpc_channel)
 
     def spawn(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "vpccni_ipam"], env=self.environ, stderr=open(self.path / "stderr", "ab"), cwd="/"
-        )
+        with open(self.path / "stderr", "ab") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "vpccni_ipam"], env=self.environ, stderr=errors, cwd="/"
+            )
 
     async def start(self) -> None:
         self.spawn()

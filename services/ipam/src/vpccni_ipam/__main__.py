@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 import logging
 import os
 import sys
+import time
+from collections.abc import Callable
+from typing import Final
 
 from vpccni_api.ipam.v1 import ipam_pb2_grpc
-from vpccni_api.reasons import ReasonError
+from vpccni_api.reasons import Reason, ReasonError
 from vpccni_api.version import VERSION
 from vpccni_kit import lifecycle, logs, telemetry
 from vpccni_kit.clock import SystemClock
@@ -20,6 +25,9 @@ from vpccni_kit.settings import read
 from vpccni_ipam import settings as s
 from vpccni_ipam.adapters.checkpoint_file import CheckpointFile
 from vpccni_ipam.adapters.eni_client import EniClient
+from vpccni_ipam.adapters.introspection import Introspection, Page, enis_page
+from vpccni_ipam.adapters.kubernetes_api import KubernetesApi
+from vpccni_ipam.adapters.metrics import PoolCollector, StartUpTimes, install
 from vpccni_ipam.adapters.netconf_client import NetconfClient
 from vpccni_ipam.adapters.pending_dels import PendingDelDirectory
 from vpccni_ipam.add_pod import AddPod
@@ -29,6 +37,7 @@ from vpccni_ipam.domain.checkpoint import Ledger
 from vpccni_ipam.domain.growth import Slots
 from vpccni_ipam.domain.model import NodeFacts
 from vpccni_ipam.domain.pool import Pool
+from vpccni_ipam.domain.targets import pods_by_formula
 from vpccni_ipam.enis import Enis
 from vpccni_ipam.gc import Gc
 from vpccni_ipam.grow import Grow
@@ -43,94 +52,207 @@ from vpccni_ipam.server import ADD_METHOD, IpamServicer
 from vpccni_ipam.shrink import Shrink
 from vpccni_ipam.start_up import StartUp
 from vpccni_ipam.status import Status
+from vpccni_ipam.tally import Tally
 from vpccni_ipam.wiring_gate import WiringGate
 
 log = logging.getLogger("vpccni_ipam")
-_DRAIN_S = 8.0
+_DRAIN_S: Final = 8.0
+_STARTED: Final = time.monotonic()
+
+
+class Ipam:
+    """The process's parts, made once and joined here."""
+
+    def __init__(self, config: s.IpamSettings, life: lifecycle.Lifecycle) -> None:
+        values, clock = config.values, SystemClock()
+        self.config, self.values, self.life = config, values, life
+        self.metrics, self.tally = Metrics("ipam"), Tally()
+        self.with_kubernetes = values[s.KUBERNETES] != "off"
+        optional = ("apiserver",) if self.with_kubernetes else ()
+        self.health = HealthBoard(required=("netconf", "eni-manager", "store", "pool"), optional=optional)
+        ledger = Ledger()
+        self.store = CheckpointFile(config.checkpoint, ledger.render, self._store_state)
+        pool = Pool(values[s.IP_COOLDOWN_PERIOD], prefixes_first=config.targets.prefixes)
+        self.owner = PoolOwner(pool, self.store, ledger, clock, self.tally)
+        self.netconf = NetconfClient(values[s.NETCONF_SOCKET])
+        self.manager = EniClient(values[s.ENI_MANAGER_SOCKET])
+        self.pending = PendingDelDirectory(values[s.PENDING_DEL_DIR], values[s.VETHPREFIX])
+        self.queue_changed = asyncio.Event()
+        locks, gate = KeyedLock(), WiringGate()
+        self.enis = Enis(self.owner, self.netconf, values[s.ENI_MTU])
+        self.sync = KernelSync(self.owner, self.netconf, self.enis, gate, config.host)
+        self.del_pod = DelPod(self.owner, self.netconf, self.pending, locks, gate, clock)
+        self.grow = Grow(self.owner, self.enis, self.manager, config.targets, frozen=config.frozen)
+        self.shrink = Shrink(self.owner, self.manager, self.netconf, config.targets, values[s.SHRINK_PACE])
+        reconcile = Reconcile(self.owner, self.enis, self.manager, self.netconf)
+        self.keeper = Keeper(self.owner, self.enis, self.grow, self.shrink, reconcile, self.health, self.sync.vpc_cidrs)
+        self.inspect = Inspect(self.owner, self.grow, self.health)
+        self.servicer = IpamServicer(
+            AddPod(self.owner, self.netconf, locks, gate, clock, values[s.ADD_WAIT]),
+            self.del_pod,
+            CheckPod(self.owner, self.netconf, locks, gate, clock),
+            Gc(self.owner, self.del_pod, locks, clock, values[s.VETHPREFIX]),
+            Status(self.owner, self.health),
+            self.inspect,
+            veth_prefix=values[s.VETHPREFIX],
+            node_name=values[s.MY_NODE_NAME],
+            settings_text=values.as_text(),
+            counted=self._counted,
+        )
+
+    async def start(self) -> None:
+        """Serves DEL at once and ADD when start-up is through. Raises ReasonError."""
+        self._tell_bad_settings()
+        start_up = StartUp(
+            self.owner,
+            self.netconf,
+            self.manager,
+            self.enis,
+            self.sync,
+            self.del_pod,
+            self.health,
+            self.values[s.VETHPREFIX],
+            self._facts,
+        )
+        start_up.read_checkpoint(self.store.load(), self.store.set_aside)
+        await self.health.up("store")
+        server = Server(CallInterceptor("ipam", self.metrics, (ADD_METHOD,)), self.health)
+        await server.start(
+            self.values[s.IPAM_SOCKET],
+            lambda made: ipam_pb2_grpc.add_IpamServicer_to_server(self.servicer, made),
+            self.values[s.HEALTH_PORT],
+        )
+        self.life.on_drain(lambda: server.drain(_DRAIN_S))
+        self.life.on_drain(self.netconf.close)
+        self.life.on_drain(self.manager.close)
+        await self._pages()
+        self.life.spawn(self._run(start_up), "keeper")
+        self.life.spawn(self._drain_queue(), "DEL queue")
+        links = (
+            NetconfLink(self.owner, self.netconf, self.sync, self.del_pod, self.health, self._drift),
+            EniManagerLink(self.owner, self.manager, self.health, self.keeper.push, self._manager_is_back),
+        )
+        for link in links:
+            self.life.spawn(link.run(), type(link).__name__)
+
+    async def _run(self, start_up: StartUp) -> None:
+        times = StartUpTimes(self.metrics)
+        with self.tally.doing("nodeInit"):
+            if self.with_kubernetes:
+                await self._ask_kubernetes()
+            await start_up()
+        times.served(time.monotonic() - _STARTED, with_api_server=self.with_kubernetes)
+        await self.keeper.run()
+
+    async def _ask_kubernetes(self) -> None:
+        """The original exits without the API server, and so does this. Raises ReasonError(KUBERNETES_UNREACHABLE)."""
+        api = KubernetesApi(self.values[s.MY_NODE_NAME], self.values[s.CLUSTER_ENDPOINT])
+        try:
+            capacity = await api.node_capacity()
+        except ReasonError as error:
+            await self.health.down("apiserver", str(error.reason), error.message)
+            raise
+        await self.health.up("apiserver")
+        if not self.grow.targets.max_pods:
+            self._targets(max_pods=capacity)
+
+    def _facts(self, facts: NodeFacts) -> Slots:
+        limits, targets = facts.limits, self.grow.targets
+        if targets.prefixes and not limits.prefixes_supported:
+            log.warning("%s has no prefixes; using secondary addresses", facts.instance_type)
+            self._targets(prefixes=False)
+        if not targets.max_pods:
+            self._targets(max_pods=pods_by_formula(limits, prefixes=self.grow.targets.prefixes))
+        slots = Slots(limits, min(self.values[s.MAX_ENI] or limits.max_enis, limits.max_enis))
+        self.grow.slots = slots
+        self.shrink.slots = None if self.config.frozen else slots
+        return slots
+
+    def _targets(self, *, max_pods: int | None = None, prefixes: bool | None = None) -> None:
+        targets = self.grow.targets
+        targets = dataclasses.replace(
+            targets,
+            max_pods=targets.max_pods if max_pods is None else max_pods,
+            prefixes=targets.prefixes if prefixes is None else prefixes,
+        )
+        self.grow.targets = self.shrink.targets = targets
+
+    def _tell_bad_settings(self) -> None:
+        for bad in self.config.bad:
+            self.metrics.bad_settings.labels(bad.name).inc()
+            log.warning("setting: %s", bad, extra={"reason": "CONFIG_INVALID", "setting": bad.name})
+        for setting in s.NOT_YET:
+            if self.values[setting]:
+                log.warning("setting %s has no effect in this version", setting.name, extra={"setting": setting.name})
+
+    async def _pages(self) -> None:
+        """Metrics and introspection; a taken port is said and does not stop the node."""
+        if not self.values[s.DISABLE_METRICS]:
+            install(
+                self.metrics, PoolCollector(self.owner, self.grow, self.tally, lambda: self.enis.unmanaged), self.tally
+            )
+            try:
+                self.metrics.serve(self.values[s.METRICS_PORT])
+            except OSError as error:
+                log.error("no /metrics: port %d: %s", self.values[s.METRICS_PORT], error)
+        if self.values[s.DISABLE_INTROSPECTION]:
+            return
+        address = self.values[s.INTROSPECTION_BIND_ADDRESS]
+        introspection = Introspection(address, self._introspection_pages())
+        try:
+            await introspection.start()
+        except (OSError, ValueError) as error:
+            log.error("no introspection: %s: %s", address, error)
+            return
+        self.life.on_drain(introspection.close)
+
+    def _introspection_pages(self) -> dict[str, Page]:
+        shown: dict[str, Callable[[], object]] = {
+            "/v1/enis": lambda: enis_page(self.inspect()),
+            "/v1/eni-configs": lambda: "default",
+            "/v1/networkutils-env-settings": lambda: {x.name: str(self.values[x]) for x in s.NETWORK_SETTINGS},
+            "/v1/ipamd-env-settings": lambda: {x.name: str(self.values[x]) for x in s.POOL_SETTINGS},
+        }
+        return shown
+
+    def _counted(self, verb: str) -> None:
+        if verb == "add":
+            self.tally.add("awscni_add_ip_req_count")
+        else:
+            self.tally.add("awscni_del_ip_req_count", "PodDeleted")
+        if self.pending.changed():
+            self.queue_changed.set()
+
+    async def _drain_queue(self) -> None:
+        """The plugin may queue a DEL while we live (a full socket backlog): carried out when the next call comes."""
+        await self.owner.started.wait()
+        while True:
+            await self.queue_changed.wait()
+            self.queue_changed.clear()
+            if self.health.dependencies["netconf"].ok:
+                await self.del_pod.drain()
+
+    async def _manager_is_back(self) -> None:
+        self.enis.generation = 0
+        self.grow.hurry()
+        self.owner.changed.set()
+
+    def _drift(self, event: Drift) -> None:
+        self.tally.add("vpccni_drift_total", event.kind)
+        log.warning("drift %s: %s %s", event.action, event.kind, event.object, extra={"detail": event.message})
+
+    def _store_state(self, error: ReasonError | None) -> None:
+        change = (
+            self.health.up("store") if error is None else self.health.down("store", str(error.reason), error.message)
+        )
+        self.life.spawn(change, "health of the store")
 
 
 async def start(life: lifecycle.Lifecycle) -> None:
     config = s.load(os.environ)
-    values = config.values
-    clock = SystemClock()
-    metrics = Metrics("ipam")
-    health = HealthBoard(required=("netconf", "eni-manager", "store", "pool"), optional=("apiserver",))
-    for bad in config.bad:
-        metrics.bad_settings.labels(bad.name).inc()
-        log.warning("setting: %s", bad, extra={"reason": "CONFIG_INVALID", "setting": bad.name})
-
-    ledger = Ledger()
-    pool = Pool(values[s.IP_COOLDOWN_PERIOD], prefixes_first=config.targets.prefixes)
-
-    def store_state(error: ReasonError | None) -> None:
-        change = health.up("store") if error is None else health.down("store", str(error.reason), error.message)
-        life.spawn(change, "health.store")
-
-    store = CheckpointFile(config.checkpoint, ledger.render, store_state)
-    owner = PoolOwner(pool, store, ledger, clock)
-    netconf = NetconfClient(values[s.NETCONF_SOCKET])
-    manager = EniClient(values[s.ENI_MANAGER_SOCKET])
-    pending = PendingDelDirectory(values[s.PENDING_DEL_DIR], values[s.VETHPREFIX])
-    locks, gate = KeyedLock(), WiringGate()
-
-    enis = Enis(owner, netconf, values[s.ENI_MTU])
-    sync = KernelSync(owner, netconf, enis, gate, config.host)
-    add_pod = AddPod(owner, netconf, locks, gate, clock, values[s.ADD_WAIT])
-    del_pod = DelPod(owner, netconf, pending, locks, gate, clock)
-    grow = Grow(owner, enis, manager, config.targets, frozen=config.frozen)
-    shrink = Shrink(owner, manager, netconf, config.targets, values[s.SHRINK_PACE])
-    reconcile = Reconcile(owner, enis, manager, netconf)
-    keeper = Keeper(owner, enis, grow, shrink, reconcile, sync.vpc_cidrs)
-
-    def on_facts(facts: NodeFacts) -> Slots:
-        most = min(values[s.MAX_ENI] or facts.limits.max_enis, facts.limits.max_enis)
-        slots = Slots(facts.limits, most)
-        grow.slots = slots
-        shrink.slots = None if config.frozen else slots
-        return slots
-
-    def on_drift(event: Drift) -> None:
-        log.warning("drift %s: %s %s", event.action, event.kind, event.object, extra={"detail": event.message})
-
-    async def eni_manager_is_back() -> None:
-        grow.hurry()
-        owner.changed.set()
-
-    start_up = StartUp(owner, netconf, manager, enis, sync, del_pod, health, values[s.VETHPREFIX], on_facts)
-    servicer = IpamServicer(
-        add_pod,
-        del_pod,
-        CheckPod(owner, netconf, locks, gate, clock),
-        Gc(owner, del_pod, locks, clock, values[s.VETHPREFIX]),
-        Status(owner, health),
-        Inspect(owner, grow, health),
-        veth_prefix=values[s.VETHPREFIX],
-        node_name=values[s.MY_NODE_NAME],
-        settings_text=values.as_text(),
-        counted=lambda verb: None,
-    )
-    start_up.read_checkpoint(store.load(), store.set_aside)
-    await health.up("store")
-    await health.up("pool")
-    server = Server(CallInterceptor("ipam", metrics, (ADD_METHOD,)), health)
-    await server.start(
-        values[s.IPAM_SOCKET],
-        lambda grpc_server: ipam_pb2_grpc.add_IpamServicer_to_server(servicer, grpc_server),
-        values[s.HEALTH_PORT],
-    )
-    life.on_drain(lambda: server.drain(_DRAIN_S))
-    life.on_drain(netconf.close)
-    life.on_drain(manager.close)
-
-    async def run() -> None:
-        await start_up()
-        await keeper.run()
-
-    netconf_link = NetconfLink(owner, netconf, sync, del_pod, health, on_drift)
-    eni_link = EniManagerLink(owner, manager, health, keeper.push, eni_manager_is_back)
-    life.spawn(run(), "keeper")
-    life.spawn(netconf_link.run(), "netconf link")
-    life.spawn(eni_link.run(), "eni-manager link")
+    if config.host.ipv6:
+        raise ReasonError(Reason.CONFIG_INVALID, "ENABLE_IPv6=true: IPv6 mode is not part of this version")
+    await Ipam(config, life).start()
 
 
 def main() -> int:

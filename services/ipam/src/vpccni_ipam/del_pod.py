@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Final
 
@@ -39,6 +40,7 @@ class DelPod:
         self._locks = locks
         self._gate = gate
         self._clock = clock
+        self._draining = asyncio.Lock()
 
     async def __call__(self, call: PodCall, deadline: float) -> None:
         """``deadline``: monotonic seconds. Success unless the kernel refuses. Raises ReasonError."""
@@ -49,20 +51,22 @@ class DelPod:
                 raise
             # The runtime need not keep the sandbox for our sake: carried out when netconf is back.
             self._pending.put(call)
+            self._owner.tally.add("vpccni_pending_dels_total")
             log.warning("DEL queued: %s", error, extra={"reason": str(error.reason), **_who(call)})
 
     async def drain(self) -> int:
         """Carries out what is queued, oldest first; what fails stays queued. Returns how many are left."""
         left = 0
-        for queued in self._pending.entries():
-            try:
-                await self._carry_out(queued.call, self._clock.monotonic() + TEARDOWN_TIMEOUT_S)
-            except ReasonError as error:
-                left += 1
-                log.warning("queued DEL: %s", error, extra={"reason": str(error.reason), **_who(queued.call)})
-                continue
-            self._pending.done(queued)
-            log.info("queued DEL carried out", extra=_who(queued.call))
+        async with self._draining:
+            for queued in self._pending.entries():
+                try:
+                    await self._carry_out(queued.call, self._clock.monotonic() + TEARDOWN_TIMEOUT_S)
+                except ReasonError as error:
+                    left += 1
+                    log.warning("queued DEL: %s", error, extra={"reason": str(error.reason), **_who(queued.call)})
+                    continue
+                self._pending.done(queued)
+                log.info("queued DEL carried out", extra=_who(queued.call))
         return left
 
     async def _carry_out(self, call: PodCall, deadline: float) -> None:

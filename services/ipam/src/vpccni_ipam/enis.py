@@ -29,13 +29,15 @@ class Enis:
         self._netconf = netconf
         self._eni_mtu = eni_mtu
         self._retry: dict[str, tuple[float, float]] = {}
-        self.setup_failures = 0
         self.last_error: ReasonError | None = None
         self.unmanaged = 0
+        self.generation = 0
 
     async def take_over(self, inventory: Inventory) -> Changes:
         """Takes in everything that an EC2 inventory has and the pool has not: addresses of known ENIs at once, new ENIs
         after their set-up in the kernel. Returns what was new."""
+        self._owner.serve()  # what cooled down before is free for longer than what comes now
+        self.generation = inventory.generation
         self.unmanaged = sum(not eni.managed and eni.network_card == 0 for eni in inventory.enis)
         changes = additions(self._owner.pool, inventory)
         for change in changes.added:
@@ -90,7 +92,7 @@ class Enis:
             if not eni.is_primary:
                 table = await self._netconf.apply_eni(eni, table, self._eni_mtu, APPLY_ENI_TIMEOUT_S)
         except ReasonError as error:
-            self.setup_failures += 1
+            self._owner.tally.error("increaseIPPoolsetupENIFailed")
             self.last_error = error
             _, delay = self._retry.get(eni.eni_id, (0.0, _FIRST_RETRY_S / 2))
             delay = min(delay * 2, _LAST_RETRY_S)

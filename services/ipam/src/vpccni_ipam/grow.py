@@ -120,7 +120,8 @@ class Grow:
         owner = self._owner
         growth = owner.growth
         before = owner.supply()
-        with telemetry.span("pool.grow", links=owner.waiting.traceparents()) as span:
+        doing = owner.tally.doing("increaseDatastorePool")
+        with doing, telemetry.span("pool.grow", links=owner.waiting.traceparents()) as span:
             growth.active, growth.since_unix, growth.traceparent = True, owner.now().unix, span.traceparent
             span.set("vpccni.want", step.want)
             span.set("vpccni.waiting", before.waiting)
@@ -135,7 +136,7 @@ class Grow:
                     )
             except ReasonError as error:
                 span.fail(str(error.reason), error.message)
-                self._failed(error)
+                self._failed(error, step)
                 return False
             finally:
                 growth.active = False
@@ -157,7 +158,10 @@ class Grow:
             pool.add_prefix(grown.eni_id, cidr)
         self._owner.serve()
 
-    def _failed(self, error: ReasonError) -> None:
+    def _failed(self, error: ReasonError, step: GrowthStep) -> None:
+        self._owner.tally.add("vpccni_growth_failures_total", str(error.reason))
+        filled = self.room().attached == 0 and step.may_create_eni
+        self._owner.tally.error("increaseIPPoolAllocENI" if filled else "increaseIPPoolAllocIPAddressesFailed")
         base, cap = _PAUSE_FINAL if error.reason in FINAL else _PAUSE
         pause = base / 2 + full_jitter(self._attempts, random.random(), base_s=base, cap_s=cap)
         self._attempts += 1

@@ -6,6 +6,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from vpccni_kit.health import HealthBoard
+
 from vpccni_ipam.domain.model import Inventory
 from vpccni_ipam.enis import Enis
 from vpccni_ipam.grow import Grow
@@ -26,6 +28,7 @@ class Keeper:
         grow: Grow,
         shrink: Shrink,
         reconcile: Reconcile,
+        health: HealthBoard,
         vpc_cidrs_changed: Callable[[tuple[str, ...]], Awaitable[None]],
     ) -> None:
         self._owner = owner
@@ -33,6 +36,7 @@ class Keeper:
         self._grow = grow
         self._shrink = shrink
         self._reconcile = reconcile
+        self._health = health
         self._vpc_cidrs_changed = vpc_cidrs_changed
         self._seen: Inventory | None = None
 
@@ -47,6 +51,7 @@ class Keeper:
         while True:
             changed.clear()
             again = await self._round()
+            await self._show()
             if again:
                 continue
             timers = (
@@ -77,3 +82,11 @@ class Keeper:
         if await self._grow():
             return True
         return await self._shrink()
+
+    async def _show(self) -> None:
+        """The dependency "pool": up while the node holds any address for pods, however many of them are in use."""
+        if self._owner.supply().total:
+            await self._health.up("pool")
+            return
+        error = self._owner.why_none()
+        await self._health.down("pool", str(error.reason), error.message)

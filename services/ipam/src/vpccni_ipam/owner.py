@@ -15,6 +15,7 @@ from vpccni_ipam.domain.model import Assignment, Moment, PodIdentity, PodKey, Wi
 from vpccni_ipam.domain.pool import Pool
 from vpccni_ipam.domain.targets import Supply
 from vpccni_ipam.ports import Store
+from vpccni_ipam.tally import Tally
 from vpccni_ipam.waiting import Waiter, WaitingAdds
 
 log = logging.getLogger(__name__)
@@ -49,14 +50,14 @@ class Growth:
 class PoolOwner:
     """Pool, ledger, store and the queue of waiting ADDs behind one door."""
 
-    def __init__(self, pool: Pool, store: Store, ledger: Ledger, clock: Clock) -> None:
+    def __init__(self, pool: Pool, store: Store, ledger: Ledger, clock: Clock, tally: Tally) -> None:
         self.pool = pool
         self.waiting = WaitingAdds()
         self.growth = Growth()
         self.changed = asyncio.Event()
         self.started = asyncio.Event()
         self.not_started: ReasonError = ReasonError(Reason.NOT_READY, "start-up has not finished")
-        self.no_address = 0
+        self.tally = tally
         self._store = store
         self._ledger = ledger
         self._clock = clock
@@ -94,7 +95,7 @@ class PoolOwner:
             key, pod, wiring, self._clock.monotonic(), telemetry.current_traceparent(), loop.create_future()
         )
         self.waiting.add(waiter)
-        self.no_address += 1
+        self.tally.add("awscni_no_available_ip_addresses")
         handle = loop.call_later(max(timeout, 0.0), lambda: waiter.fail(self.why_none()))
         waiter.future.add_done_callback(lambda _: handle.cancel())
         self.changed.set()
@@ -139,6 +140,7 @@ class PoolOwner:
             if item is None:
                 break
             waiter.future.set_result(item)
+            self.tally.observe_wait(self._clock.monotonic() - waiter.since)
         self._arm()
 
     def _assign(self, key: PodKey, pod: PodIdentity, wiring: Wiring) -> Assignment | None:

@@ -31,7 +31,6 @@ class Reconcile:
         self._netconf = netconf
         self._due: float | None = None
         self._pause = _FIRST_PAUSE_S
-        self.quarantined_enis = 0
 
     def next_try(self) -> float | None:
         """Monotonic seconds of the next look when IMDS and pool differed last time."""
@@ -49,12 +48,15 @@ class Reconcile:
         try:
             return await self._look(seen, unsure)
         except ReasonError as error:
+            self._owner.tally.error("reconcileFailedGetENIs")
             log.warning("reconcile: %s", error, extra={"reason": str(error.reason)})
             self._later()
             return False
 
     async def _look(self, seen: Inventory | None, unsure: bool) -> bool:
         pool = self._owner.pool
+        if seen is not None and seen.source is Source.EC2 and seen.generation < self._enis.generation:
+            return False  # older than what was taken over already
         if seen is not None and not unsure and not differs(pool, seen):
             self._settled()
             return False
@@ -65,7 +67,12 @@ class Reconcile:
             imds = await self._manager.inventory(Source.IMDS, INVENTORY_TIMEOUT_S)
         ec2 = await self._manager.inventory(Source.EC2, INVENTORY_TIMEOUT_S)
         changes = compare(pool, imds, ec2)
-        with telemetry.span("pool.reconcile"):
+        tally = self._owner.tally
+        tally.reconciled("eniReconcileAdd", len(changes.new_enis))
+        tally.reconciled("eniReconcileDel", len(changes.gone_enis))
+        tally.reconciled("eniDataStorePoolReconcileAdd", sum(len(c.ips) + len(c.prefixes) for c in changes.added))
+        tally.reconciled("eniIPPoolReconcileDel", sum(len(c.ips) + len(c.prefixes) for c in changes.gone))
+        with tally.doing("nodeIPPoolReconcile"), telemetry.span("pool.reconcile"):
             await self._enis.take_over(ec2)
             for eni_id, eni in list(pool.enis.items()):
                 if eni.state is EniState.QUARANTINED and eni_id not in changes.gone_enis and eni_id in ec2.by_id():
@@ -83,6 +90,7 @@ class Reconcile:
         pool = self._owner.pool
         for change in changes.gone:
             kept = pool.disown(change.eni_id, change.ips)
+            self._owner.tally.add("awscni_force_removed_ips", by=len(kept))
             for cidr in change.prefixes:
                 if not pool.remove_prefix(change.eni_id, cidr):
                     kept = (*kept, cidr)
@@ -96,7 +104,7 @@ class Reconcile:
         eni = pool.enis[eni_id]
         if not pool.remove_eni(eni_id):
             if eni.state is not EniState.QUARANTINED:
-                self.quarantined_enis += 1
+                self._owner.tally.add("awscni_force_removed_enis")
                 log.warning("ENI %s is gone or no longer managed, its pods stay", eni_id, extra={"eni": eni_id})
             pool.set_state(eni_id, EniState.QUARANTINED)
             return

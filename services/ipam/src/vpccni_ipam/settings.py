@@ -178,6 +178,31 @@ SETTINGS: Final[tuple[Setting[Any], ...]] = tuple(
     value for name, value in list(globals().items()) if isinstance(value, Setting) and name.isupper()
 )
 
+NOT_YET: Final = (CUSTOM_NETWORK_CFG, ENABLE_POD_ENI, ANNOTATE_POD_IP)
+"""Known, and without effect so far."""
+
+POOL_SETTINGS: Final[tuple[Setting[Any], ...]] = (
+    WARM_IP_TARGET,
+    WARM_ENI_TARGET,
+    CUSTOM_NETWORK_CFG,
+    MANAGE_NON_SCHEDULABLE,
+)
+"""Shown by the original's /v1/ipamd-env-settings (the subnet discovery one is eni-manager's)."""
+
+NETWORK_SETTINGS: Final[tuple[Setting[Any], ...]] = (
+    EXTERNALSNAT,
+    EXCLUDE_SNAT_CIDRS,
+    EXTERNAL_SERVICE_CIDRS,
+    RANDOMIZESNAT,
+    NODE_PORT_SUPPORT,
+    CONNMARK,
+    ENI_MTU,
+    VETHPREFIX,
+    ENABLE_V6_EGRESS,
+    SG_ENFORCING_MODE,
+)
+"""Shown by /v1/networkutils-env-settings."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class IpamSettings:

@@ -71,13 +71,14 @@ class Shrink:
         for eni_id in plan.eni_ids:
             pool.set_state(eni_id, EniState.RELEASING)
         sure = GiveBack(plan.eni_ids, tuple(taken))
-        with telemetry.span("pool.shrink") as span:
+        with self._owner.tally.doing("decreaseDatastorePool"), telemetry.span("pool.shrink") as span:
             span.set("vpccni.enis", len(sure.eni_ids))
             span.set("vpccni.addresses", sum(len(item.ips) for item in taken))
             try:
                 await self._manager.release_capacity(sure, RELEASE_TIMEOUT_S)
             except ReasonError as error:
                 span.fail(str(error.reason), error.message)
+                self._owner.tally.error("decreaseIPPoolFreeENIFailed")
                 log.warning("release failed: %s", error, extra={"reason": str(error.reason)})
                 self._undo(sure)
                 return

@@ -13,6 +13,16 @@ PREFIX_SIZE: Final = 16
 """Addresses of an IPv4 /28 prefix."""
 
 
+MOST_PODS: Final = 250
+"""What kubelet is recommended to run at most on any node with prefixes."""
+
+
+def pods_by_formula(limits: InstanceLimits, *, prefixes: bool) -> int:
+    """Pods that the instance type has addresses for; 2 for those on the host network (the original's max-pods table)."""
+    slots = limits.max_enis * limits.slots_per_eni
+    return min(slots * PREFIX_SIZE + 2, MOST_PODS) if prefixes else slots + 2
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Targets:
     """The WARM_* and MINIMUM_IP_TARGET settings; 0 is "not set" for all but ``warm_eni``. ``max_pods`` 0: no cap."""

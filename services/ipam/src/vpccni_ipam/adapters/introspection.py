@@ -1,0 +1,133 @@
+"""The original's introspection pages: JSON over HTTP/1.1 on a loopback address or a unix socket. GET only."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import datetime
+import ipaddress
+import json
+import logging
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from vpccni_ipam.domain.model import PodIdentity, PodKey
+from vpccni_ipam.inspect import AddressLine, CidrLines, Overview
+
+log = logging.getLogger(__name__)
+Page = Callable[[], object]
+_TIMEOUT_S: Final = 5.0
+_ZERO_TIME: Final = "0001-01-01T00:00:00Z"
+
+
+class Introspection:
+    """``pages``: path -> what to show. Unknown paths list the known ones, as the original does."""
+
+    def __init__(self, address: str, pages: Mapping[str, Page]) -> None:
+        self._address = address
+        self._pages = dict(pages)
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Raises OSError or ValueError when the address cannot be bound."""
+        if self._address.startswith("unix:"):
+            path = self._address.removeprefix("unix:")
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+            self._server = await asyncio.start_unix_server(self._serve, path)
+            os.chmod(path, 0o600)
+            return
+        host, _, port = self._address.rpartition(":")
+        self._server = await asyncio.start_server(self._serve, host.strip("[]") or "127.0.0.1", int(port))
+
+    async def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            await self._server.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(_TIMEOUT_S):
+                request = await reader.readuntil(b"\r\n\r\n")
+                writer.write(self._answer(request))
+                await writer.drain()
+        except (TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            pass  # whoever asked has gone or talks something else
+        finally:
+            writer.close()
+
+    def _answer(self, request: bytes) -> bytes:
+        words = request.split(b"\r\n", 1)[0].decode("latin-1").split(" ")
+        if len(words) != 3 or words[0] not in ("GET", "HEAD"):
+            return _response("405 Method Not Allowed", {"error": "GET only"})
+        page = self._pages.get(words[1].split("?")[0].rstrip("/") or "/")
+        if page is None:
+            return _response("200 OK", {"AvailableCommands": sorted(self._pages)})
+        try:
+            return _response("200 OK", page())
+        except LookupError as error:
+            return _response("404 Not Found", str(error))
+
+
+def _response(status: str, body: object) -> bytes:
+    text = json.dumps(body, indent=1).encode()
+    head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(text)}\r\nConnection: close\r\n\r\n"
+    return head.encode() + text
+
+
+def enis_page(found: Overview) -> dict[str, Any]:
+    """The original's /v1/enis: network card -> pool. Container ids and interface names are left out, as there."""
+    cards: dict[str, Any] = {}
+    for lines in found.enis:
+        facts = lines.eni.facts
+        card = cards.setdefault(str(facts.network_card), {"TotalIPs": 0, "AssignedIPs": 0, "ENIs": {}})
+        card["TotalIPs"] += lines.eni.total
+        card["AssignedIPs"] += lines.eni.used
+        families: dict[str, dict[str, Any]] = {"4": {}, "6": {}}
+        for cidr in lines.cidrs:
+            families["6" if ":" in cidr.cidr else "4"][cidr.cidr] = _cidr(cidr)
+        card["ENIs"][facts.eni_id] = {
+            "ID": facts.eni_id,
+            "IsPrimary": facts.is_primary,
+            "IsTrunk": facts.is_trunk,
+            "IsEFA": facts.is_efa,
+            "DeviceNumber": facts.device_number,
+            "AvailableIPv4Cidrs": families["4"],
+            "IPv6Cidrs": families["6"],
+            "IsExcludedForPodIPs": False,
+            "RouteTableID": lines.eni.route_table,
+            "SubnetID": facts.subnet_id,
+        }
+    return cards or {"0": {"TotalIPs": 0, "AssignedIPs": 0, "ENIs": {}}}
+
+
+def _cidr(cidr: CidrLines) -> dict[str, Any]:
+    network = ipaddress.ip_network(cidr.cidr)
+    return {
+        "Cidr": {"IP": str(network.network_address), "Mask": base64.b64encode(network.netmask.packed).decode()},
+        "IPAddresses": {line.address: _address(line) for line in cidr.addresses},
+        "IsPrefix": cidr.is_prefix,
+        "AddressFamily": "",
+    }
+
+
+def _address(line: AddressLine) -> dict[str, Any]:
+    key = line.key or PodKey("", "", "")
+    pod = line.pod or PodIdentity()
+    metadata = {"k8sPodNamespace": pod.namespace, "k8sPodName": pod.name, "interfacesCount": 1} if line.key else {}
+    since = _time(line.since_unix)
+    return {
+        "Address": line.address,
+        "IPAMKey": {"networkName": key.network_name, "containerID": "", "ifName": ""},
+        "IPAMMetadata": {name: value for name, value in metadata.items() if value},
+        "AssignedTime": since if line.key else _ZERO_TIME,
+        "UnassignedTime": _ZERO_TIME if line.key else since,
+    }
+
+
+def _time(unix: float) -> str:
+    if not unix:
+        return _ZERO_TIME
+    return datetime.datetime.fromtimestamp(unix, datetime.UTC).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,150 @@
+"""/metrics: the original's awscni_* names and types, and ours, read from the pool when somebody asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from prometheus_client.metrics_core import Metric
+from vpccni_api.version import VERSION
+from vpccni_kit.metrics import Metrics
+
+from vpccni_ipam.domain.targets import PREFIX_SIZE, deficit
+from vpccni_ipam.grow import Grow
+from vpccni_ipam.owner import PoolOwner
+from vpccni_ipam.tally import Tally
+
+# Counters that exist from the start, with 0 for each label value that is known beforehand.
+_COUNTERS: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
+    "awscni_add_ip_req_count": ("", "ADD requests", ("",)),
+    "awscni_del_ip_req_count": ("reason", "DEL requests", ("PodDeleted",)),
+    "awscni_no_available_ip_addresses": ("", "ADDs that found no free address", ("",)),
+    "awscni_ipamd_error_count": ("fn", "Failures by function", ()),
+    "awscni_reconcile_count": ("fn", "Differences found by reconcile", ()),
+    "awscni_pod_eni_error_count": ("fn", "Failures with branch ENIs", ()),
+    "awscni_force_removed_enis": ("", "ENIs set aside although pods use them", ("",)),
+    "awscni_force_removed_ips": ("", "Addresses that EC2 took back although pods use them", ("",)),
+    "vpccni_growth_failures_total": ("reason", "Growth steps that failed", ()),
+    "vpccni_pending_dels_total": ("", "DELs that were queued because netconf was away", ("",)),
+    "vpccni_drift_total": ("kind", "Repairs reported by netconf", ()),
+}
+
+
+class _PlainCounter(str):
+    """The type name "counter" for a metric whose name does not end in _total: prometheus_client renames what compares
+    equal to "counter", and the original's names must stay."""
+
+    __slots__ = ()
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return False
+
+
+def _metric(name: str, text: str, kind: str, samples: Iterable[tuple[dict[str, str], float]]) -> Metric:
+    made = Metric(name, text, "gauge")
+    made.type = _PlainCounter("counter") if kind == "counter" else kind
+    for labels, value in samples:
+        made.add_sample(name, labels, value)
+    return made
+
+
+class PoolCollector:
+    """Collected on the metrics thread: reads, never changes."""
+
+    def __init__(self, owner: PoolOwner, grow: Grow, tally: Tally, unmanaged: Callable[[], int]) -> None:
+        self._owner = owner
+        self._grow = grow
+        self._tally = tally
+        self._unmanaged = unmanaged
+
+    def describe(self) -> list[Metric]:
+        """Nothing is known before the first scrape."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._counters()
+        yield from self._gauges()
+        yield from self._per_eni()
+
+    def _counters(self) -> Iterator[Metric]:
+        counts = dict(self._tally.counts)
+        for name, (label, text, known) in _COUNTERS.items():
+            values = dict.fromkeys(known, 0) | {v: n for (metric, v), n in counts.items() if metric == name}
+            yield _metric(name, text, "counter", [({label: v} if label else {}, n) for v, n in values.items()])
+        doing = dict(self._tally.in_progress)
+        yield _metric(
+            "awscni_ipamd_action_inprogress", "Actions under way", "gauge", [({"fn": f}, n) for f, n in doing.items()]
+        )
+
+    def _gauges(self) -> Iterator[Metric]:
+        supply = self._owner.supply()
+        slots, targets = self._grow.slots, self._grow.targets
+        enis = list(self._owner.pool.enis.values())
+        most = slots.max_enis - self._unmanaged() if slots else 0
+        per_eni = (slots.limits.slots_per_eni if slots else 0) * (PREFIX_SIZE if targets.prefixes else 1)
+        missing = deficit(targets, supply, slots.limits) if slots else 0
+        plain = (
+            ("awscni_eni_allocated", "ENIs in the pool", len(enis)),
+            ("awscni_eni_max", "ENIs that may be attached", most),
+            ("awscni_ip_max", "Addresses that the instance may hold", most * per_eni),
+            ("awscni_total_ip_addresses", "Addresses in the pool", supply.total),
+            ("awscni_assigned_ip_addresses", "Addresses that pods hold", supply.assigned),
+            ("awscni_total_ipv4_prefixes", "Prefixes in the pool", supply.prefixes),
+            ("vpccni_pool_deficit", "Addresses short of the target; negative: over it", missing),
+            ("vpccni_waiting_adds", "ADDs that wait for an address", supply.waiting),
+        )
+        for name, text, value in plain:
+            yield _metric(name, text, "gauge", [({}, value)])
+        states = {
+            "free": supply.free,
+            "assigned": supply.assigned,
+            "cooling": supply.cooling,
+            "quarantined": supply.quarantined,
+        }
+        yield _metric(
+            "vpccni_pool_addresses", "Addresses by state", "gauge", [({"state": s}, n) for s, n in states.items()]
+        )
+        yield _metric("awscni_build_info", "Build", "gauge", [({"version": VERSION, "goversion": ""}, 1)])
+
+    def _per_eni(self) -> Iterator[Metric]:
+        enis = list(self._owner.pool.enis.items())
+        yield _metric(
+            "awscni_assigned_ip_per_eni", "Pods per ENI", "gauge", [({"eni": eni_id}, eni.used) for eni_id, eni in enis]
+        )
+        per_cidr: list[tuple[dict[str, str], float]] = [
+            ({"cidr": f"{item.address}/32"}, 1) for item in self._owner.pool.assignments() if ":" not in item.address
+        ]
+        if self._grow.targets.prefixes:
+            per_cidr = [
+                ({"cidr": block.cidr}, block.used)
+                for _, eni in enis
+                for block in list(eni.blocks.values())
+                if block.cidr
+            ]
+        yield _metric("awscni_assigned_ip_per_cidr", "Pods per CIDR", "gauge", per_cidr)
+
+
+def install(metrics: Metrics, collector: PoolCollector, tally: Tally) -> None:
+    """Adds the collector and the histograms to the process's registry."""
+    metrics.registry.register(collector)
+    wait = metrics.histogram("vpccni_add_wait_seconds", "How long ADDs waited for an address")
+    tally.observe_wait = wait.observe
+
+
+class StartUpTimes:
+    """The original's two start-up histograms, in seconds."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._start = metrics.histogram(
+            "awscni_ipamd_startup_duration_seconds",
+            "Process start to serving",
+            ("success", "with_api_server", "failure_reason"),
+        )
+        self._init = metrics.histogram(
+            "awscni_ipamd_node_initialization_duration_seconds", "Node initialisation", ("success",)
+        )
+
+    def served(self, seconds: float, *, with_api_server: bool) -> None:
+        self._start.labels("true", str(with_api_server).lower(), "").observe(seconds)
+        self._init.labels("true").observe(seconds)

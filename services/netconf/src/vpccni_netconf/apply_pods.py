@@ -10,7 +10,6 @@ from vpccni_netconf.domain.diff import diff, missing_links
 from vpccni_netconf.domain.links import leftover_links
 from vpccni_netconf.domain.names import HASH_DIGITS, MAIN_TABLE
 from vpccni_netconf.domain.objects import LinkFacts, Object
-from vpccni_netconf.domain.ops import DeleteLink
 from vpccni_netconf.domain.plan_pod import owned_pods, plan_pod_host
 from vpccni_netconf.domain.spec import PodSpec
 from vpccni_netconf.ports import Background, Kernel, Query
@@ -34,13 +33,11 @@ def apply_pods(kernel: Kernel, desired: Desired, background: Background, specs: 
     for pod in held:
         wanted += plan_pod_host(pod.spec, pod.host_mac)
     prefixes = pod_prefixes(desired, specs)
-    leftovers = leftover_links(observed.links, prefixes, frozenset(spec.host_veth for spec in specs))
-    outcome = kernel.host.attempt(
-        [
-            *diff(wanted, observed, owned_pods(prefixes)),
-            *(DeleteLink(link.index, link.name) for link in leftovers),
-        ]
-    )
+    staying = [link for link in observed.links if not background.is_leaving(link.index)]
+    leftovers = leftover_links(staying, prefixes, frozenset(spec.host_veth for spec in specs))
+    outcome = kernel.host.attempt(diff(wanted, observed, owned_pods(prefixes)))
+    for link in leftovers:
+        background.delete_link(link.index, link.name)
     for name in list(desired.pods):
         desired.drop_pod(name)
     for pod in held:
@@ -48,7 +45,7 @@ def apply_pods(kernel: Kernel, desired: Desired, background: Background, specs: 
             desired.hold_pod(pod.spec, pod.host_mac)
     if outcome.failures:
         raise outcome.failures[0][1]
-    return PodsResult(outcome.changes, missing_links(wanted, observed))
+    return PodsResult(outcome.changes + len(leftovers), missing_links(wanted, observed))
 
 
 def _held(desired: Desired, spec: PodSpec, link: LinkFacts | None) -> HeldPod:

@@ -7,7 +7,7 @@ import dataclasses
 from vpccni_netconf.domain.names import FROM_POD, MAIN_TABLE, TO_POD, is_pod_link
 from vpccni_netconf.domain.objects import Observed
 from vpccni_netconf.domain.plan_pod import owned_pods
-from vpccni_netconf.ports import Kernel, Query
+from vpccni_netconf.ports import Background, Kernel, Query
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -23,9 +23,13 @@ class ObservedPod:
     from_rule: bool = False
 
 
-def observe_pods(kernel: Kernel, veth_prefix: str) -> tuple[tuple[ObservedPod, ...], tuple[str, ...]]:
-    """(pods, names of all host links). ``veth_prefix`` "": the default one."""
+def observe_pods(
+    kernel: Kernel, background: Background, veth_prefix: str
+) -> tuple[tuple[ObservedPod, ...], tuple[str, ...]]:
+    """(pods, names of all host links). ``veth_prefix`` "": the default one. Links that are being deleted are left out."""
     observed = kernel.host.observe(Query((4, 6), rules=True, tables=(MAIN_TABLE,)))
+    staying = tuple(link for link in observed.links if not background.is_leaving(link.index))
+    observed = dataclasses.replace(observed, links=staying)
     names = tuple(link.name for link in observed.links)
     return fold(observed, frozenset({veth_prefix or "eni", "eni", "vlan"})), names
 

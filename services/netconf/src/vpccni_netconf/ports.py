@@ -66,6 +66,9 @@ class Background(Protocol):
 
     def delete_link(self, index: int, name: str) -> None: ...
 
+    def is_leaving(self, index: int) -> bool:
+        """True from ``delete_link`` until the link is gone."""
+
     def flush_connections(self, address: str) -> None: ...
 
 

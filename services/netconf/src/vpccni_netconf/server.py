@@ -118,7 +118,9 @@ class NetconfServicer(netconf_pb2_grpc.NetconfServicer):
 
     async def Observe(self, request: pb.ObserveRequest, context: Context) -> pb.ObserveResponse:
         service = self._service
-        pods, names = await service.kernel_thread.run(observe_pods, service.kernel, request.veth_prefix)
+        pods, names = await service.kernel_thread.run(
+            observe_pods, service.kernel, service.background, request.veth_prefix
+        )
         return pb.ObserveResponse(
             pods=[
                 pb.ObservedPod(

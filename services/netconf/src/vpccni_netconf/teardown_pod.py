@@ -22,6 +22,8 @@ def teardown_pod(kernel: Kernel, desired: Desired, background: Background, spec:
     owner = desired.owner_of(spec.address)
     address_free = owner is None or owner.container_id == spec.container_id
     index = kernel.host.link_index(spec.host_veth) if ours else 0
+    if background.is_leaving(index):
+        index = 0
     ops: list[Op] = []
     if address_free:
         ops += pod_rules_to_purge(spec)

@@ -89,8 +89,10 @@ class LinuxNamespace:
                         changes += sysctl.ensure(op.target)
                 except ReasonError as error:
                     failures.append((op, error))
-            else:
-                batch.append(op)
+                continue
+            if isinstance(op, Ensure) and isinstance(op.target, Rule) and any(isinstance(b, PurgeRules) for b in batch):
+                changes += self._flush(batch, failures)  # a purge may go on after its batch: what is added comes later
+            batch.append(op)
         changes += self._flush(batch, failures)
         return Outcome(changes, tuple(failures))
 

@@ -27,6 +27,7 @@ class Leftovers:
 
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[DeleteLink | str | None] = queue.SimpleQueue()
+        self._leaving: set[int] = set()
         self._rtnl = RtnlSocket()
         self._conntrack = ConntrackSocket()
         self._thread = threading.Thread(target=self._run, name="leftovers", daemon=True)
@@ -37,7 +38,11 @@ class Leftovers:
         return self._rtnl.port
 
     def delete_link(self, index: int, name: str) -> None:
+        self._leaving.add(index)
         self._queue.put(DeleteLink(index, name))
+
+    def is_leaving(self, index: int) -> bool:
+        return index in self._leaving
 
     def flush_connections(self, address: str) -> None:
         self._queue.put(address)
@@ -87,6 +92,7 @@ class Leftovers:
                 self._rtnl.batch([encode.delete_doomed_message()])
         except ReasonError as error:
             log.warning("links of torn down pods not deleted: %s", error)
+        self._leaving.difference_update(op.index for op in links)
 
     def _flush(self, addresses: set[str]) -> None:
         try:

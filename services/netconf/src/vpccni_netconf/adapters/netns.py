@@ -29,10 +29,10 @@ def _setns(fd: int) -> None:
 
 
 class HostNamespace:
-    """The namespace that the process was started in."""
+    """The namespace of the thread that makes this: the node's own."""
 
     def __init__(self) -> None:
-        self.fd = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        self.fd = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         self._identity = _identity(self.fd)
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import ctypes
+import json
 import os
 import pathlib
 import secrets
@@ -128,6 +129,11 @@ class Node:
     def routes(self, table: str = "main") -> list[str]:
         return [" ".join(line.split()) for line in self.exec("ip", "route", "show", "table", table).splitlines()]
 
+    def links(self) -> list[str]:
+        """Name, MTU and MAC of every link (states settle by themselves and are left out)."""
+        found = json.loads(self.exec("ip", "-j", "link"))
+        return [f"{link['ifname']} mtu {link['mtu']} {link['address']}" for link in found]
+
     def run(self, job: Callable[[], T]) -> T:
         """Runs a job on a thread of its own inside the node's namespace."""
 
@@ -145,14 +151,8 @@ class Node:
 
     def snapshot(self) -> str:
         """All kernel state of the node that netconf may touch, in the words of the operator's tools."""
-        parts = [
-            self.exec("ip", "-o", "link"),
-            self.exec("ip", "-o", "addr"),
-            self.exec("ip", "rule"),
-            self.exec("ip", "route", "show", "table", "all"),
-        ]
-        # Interface statistics and states that settle by themselves are not part of it.
-        return "\n".join(parts)
+        addresses = self.exec("ip", "-o", "-4", "addr").splitlines()
+        return "\n".join((*self.links(), *addresses, *self.rules(), *self.routes("all")))
 
 
 def host_spec(**changes: Any) -> pb.HostSpec:

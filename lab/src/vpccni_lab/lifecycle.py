@@ -96,12 +96,13 @@ def _connect(state: State, daemon: subprocess.Popen[bytes]) -> LabClient:
 
 
 def _remove(state: State) -> None:
+    # known before anything goes: a namespace without its file and its holder cannot be found again
+    where = [identity for path in _namespace_files(state) if (identity := _identity(path)) is not None]
+    recorded = [procs.load(path) for path in [*state.processes.glob("*.json"), *state.root.glob("nodes/*/holder.json")]]
     daemon = procs.load(state.daemon)
     if daemon is not None:
         procs.end([daemon], grace=15.0)
-    # what the daemon did not get to, in the order that leaves nothing behind that could start something new
-    where = [identity for path in _namespace_files(state) if (identity := _identity(path)) is not None]
-    recorded = [procs.load(path) for path in [*state.processes.glob("*.json"), *state.root.glob("nodes/*/holder.json")]]
+    # what the daemon did not get to; programs that users started last, as nothing starts new ones any more
     procs.end([process for process in recorded if process is not None and process.alive], grace=2.0)
     procs.end(procs.inside(where), grace=0.0)
     for path in namespaces.of_lab(state.name):

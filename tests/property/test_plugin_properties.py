@@ -29,15 +29,18 @@ values = st.recursive(
 
 
 class TestJson:
+    @settings(deadline=None)
     @given(values, st.booleans(), st.sampled_from([None, 2]))
     def test_reads_what_json_writes(self, value: Any, ascii_only: bool, indent: int | None) -> None:
         written = json.dumps(value, ensure_ascii=ascii_only, indent=indent)
         assert loads(written.encode()) == value
 
+    @settings(deadline=None)
     @given(values)
     def test_json_reads_what_we_write(self, value: Any) -> None:
         assert json.loads(dumps(value)) == value
 
+    @settings(deadline=None)
     @given(st.text(st.sampled_from('{}[]:,"\\/ \n\t0123456789.eE+-truefalsn\0aé😀')))
     def test_refuses_exactly_what_json_refuses(self, source: str) -> None:
         def refuse(name: str) -> None:
@@ -59,6 +62,7 @@ class TestJson:
         else:
             assert repr(found) == repr(expected)
 
+    @settings(deadline=None)
     @given(st.binary())
     def test_any_bytes_are_a_value_or_a_json_error(self, data: bytes) -> None:
         try:
@@ -105,18 +109,22 @@ def as_dict(message: Any) -> dict[str, Any]:
 
 
 class TestProtobuf:
+    @settings(deadline=None)
     @given(dels)
     def test_same_bytes_as_protobuf(self, message: Any) -> None:
         assert encode(messages.DEL_POD_REQUEST, as_dict(message)) == message.SerializeToString(deterministic=True)
 
+    @settings(deadline=None)
     @given(gcs)
     def test_same_bytes_for_repeated_messages(self, message: Any) -> None:
         assert encode(messages.GC_REQUEST, as_dict(message)) == message.SerializeToString(deterministic=True)
 
+    @settings(deadline=None)
     @given(dels)
     def test_reads_what_protobuf_writes(self, message: Any) -> None:
         assert decode(messages.DEL_POD_REQUEST, message.SerializeToString()) == as_dict(message)
 
+    @settings(deadline=None)
     @given(answers, answers)
     def test_merges_like_protobuf(self, first: Any, second: Any) -> None:
         """Concatenated messages are one message: the wire format's rule for a field that occurs twice."""
@@ -124,11 +132,13 @@ class TestProtobuf:
         expected = ipam_pb2.AddPodResponse.FromString(data)
         assert decode(messages.ADD_POD_RESPONSE, data) == as_dict(expected)
 
+    @settings(deadline=None)
     @given(dels)
     def test_queue_file_is_protobufs_json(self, message: Any) -> None:
         written = dumps(to_json_names(messages.DEL_POD_REQUEST, as_dict(message)))
         assert json_format.Parse(written, ipam_pb2.DelPodRequest()) == message
 
+    @settings(deadline=None)
     @given(st.integers(8, 500), st.integers(0, 2**64 - 1), st.binary(), answers)
     def test_unknown_fields_are_skipped(self, number: int, value: int, data: bytes, message: Any) -> None:
         def varint(rest: int) -> bytes:
@@ -147,6 +157,7 @@ class TestProtobuf:
         whole = unknown + message.SerializeToString() + unknown
         assert decode(messages.ADD_POD_RESPONSE, whole) == as_dict(message)
 
+    @settings(deadline=None)
     @given(st.binary())
     def test_any_bytes_are_a_message_or_a_wire_error(self, data: bytes) -> None:
         try:
@@ -175,10 +186,12 @@ def huffman_encode(data: bytes) -> bytes:
 
 
 class TestHpack:
+    @settings(deadline=None)
     @given(st.binary())
     def test_huffman_round_trip(self, data: bytes) -> None:
         assert huffman_decode(huffman_encode(data)) == data
 
+    @settings(deadline=None)
     @given(st.binary())
     def test_any_bytes_are_a_string_or_a_huffman_error(self, data: bytes) -> None:
         try:
@@ -186,11 +199,13 @@ class TestHpack:
         except HuffmanError:
             return
 
+    @settings(deadline=None)
     @given(st.lists(st.tuples(st.binary(max_size=300), st.binary(max_size=300))))
     def test_literals(self, headers: list[tuple[bytes, bytes]]) -> None:
         block = b"".join(encode_literal(name, value) for name, value in headers)
         assert Decoder().decode(block) == headers
 
+    @settings(deadline=None)
     @given(st.lists(st.binary(max_size=60), max_size=5))
     def test_any_blocks_are_headers_or_an_error(self, blocks: list[bytes]) -> None:
         decoder = Decoder()
@@ -215,6 +230,7 @@ ANSWER = (
 
 
 class TestHttp2:
+    @settings(deadline=None)
     @given(st.lists(st.integers(0, len(ANSWER)), max_size=12))
     def test_split_anywhere(self, cuts: list[int]) -> None:
         exchange = UnaryExchange(b"", b"request", math.inf)  # type: ignore[arg-type]
@@ -233,7 +249,7 @@ class TestHttp2:
         st.binary(max_size=40) | st.sampled_from([b"\x88", b"\0\0\0\1", b"\0" * 8]),
     )
 
-    @settings(max_examples=300)
+    @settings(deadline=None, max_examples=300)
     @given(st.lists(frames, max_size=8), st.binary(max_size=20))
     def test_any_frames_end_in_a_state_or_an_http2_error(self, sent: list[bytes], rest: bytes) -> None:
         exchange = UnaryExchange(b"", b"x" * 70_000, 1 << 20)
@@ -243,6 +259,7 @@ class TestHttp2:
         except Http2Error:
             return
 
+    @settings(deadline=None)
     @given(st.lists(st.integers(1, 50_000), max_size=8), st.integers(0, 200_000))
     def test_sends_no_more_than_granted(self, grants: list[int], size: int) -> None:
         exchange = UnaryExchange(b"", b"r" * size, 1 << 20)

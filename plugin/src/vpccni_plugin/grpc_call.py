@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 MAX_RESPONSE = 4 << 20  # bytes, gRPC's usual limit
 _RECEIVE_SIZE = 65536
+_ACK_DELAY_S = 0.05
 
 # :method POST and :scheme http are entries 3 and 6 of the static table; the rest are literals.
 _FIXED_HEADERS = (
@@ -76,9 +77,9 @@ def _attempt(
         _set_timeout(connection, deadline)
         connection.connect(socket_path.encode())
         while not exchange.done:
-            _send(connection, exchange.take_output())
-            _set_timeout(connection, deadline)
-            data = connection.recv(_RECEIVE_SIZE)
+            if exchange.urgent:
+                _send(connection, exchange.take_output())
+            data = _receive(connection, exchange, deadline)
             if not data:
                 raise TransportError("IPAM_UNREACHABLE", f"ipam closed {socket_path} before it answered")
             exchange.receive(data)
@@ -92,6 +93,23 @@ def _attempt(
     finally:
         connection.close()
     return _response(exchange)
+
+
+def _receive(connection: _socket.socket, exchange: UnaryExchange, deadline: float) -> bytes:
+    """What arrives next; empty at the end. Raises TimeoutError at the deadline.
+
+    Acknowledgements wait a moment for the answer, after which nobody needs them: each would wake the server up while it
+    works on the call (a tenth of a short call's time).
+    """
+    if exchange.has_output:
+        _set_timeout(connection, min(deadline, time.monotonic() + _ACK_DELAY_S))
+        try:
+            return connection.recv(_RECEIVE_SIZE)
+        except TimeoutError:
+            _set_timeout(connection, deadline)
+            _send(connection, exchange.take_output())
+    _set_timeout(connection, deadline)
+    return connection.recv(_RECEIVE_SIZE)
 
 
 def _send(connection: _socket.socket, data: bytes) -> None:

@@ -1,7 +1,7 @@
 """HTTP/2 (RFC 9113) for one request on one connection, without input or output: bytes in, bytes out, a state.
 
-``UnaryExchange`` is told what arrived (``receive``), gives what to send (``take_output``) and says when the stream is
-done. Only what a client with one stream needs; everything else that a server may send is answered or ignored as the RFC
+``UnaryExchange`` is told what arrived (``receive``), gives what to send (``take_output``; ``urgent`` when the stream
+cannot go on without it) and says when the stream is done. Only what a client with one stream needs; everything else that a server may send is answered or ignored as the RFC
 says.
 """
 
@@ -74,6 +74,7 @@ class UnaryExchange:
 
     def __init__(self, headers: bytes, body: bytes, max_response: int) -> None:
         self.done = False
+        self.urgent = True
         self.response_headers: list[tuple[bytes, bytes]] | None = None
         self.trailers: list[tuple[bytes, bytes]] = []
         self.body = bytearray()
@@ -98,7 +99,13 @@ class UnaryExchange:
         """The bytes to send now; each is given once."""
         out = bytes(self._output)
         self._output.clear()
+        self.urgent = False
         return out
+
+    @property
+    def has_output(self) -> bool:
+        """True when there is something to send; acknowledgements only, unless ``urgent``."""
+        return bool(self._output)
 
     def receive(self, data: bytes) -> None:
         """Takes what arrived, in pieces of any size. Raises Http2Error."""
@@ -175,6 +182,7 @@ class UnaryExchange:
             increment = self._unacknowledged.to_bytes(4, "big")
             self._output += frame(WINDOW_UPDATE, 0, 0, increment) + frame(WINDOW_UPDATE, 0, STREAM_ID, increment)
             self._unacknowledged = 0
+            self.urgent = True
 
     def _on_settings(self, flags: int, stream_id: int, payload: bytes) -> None:
         if flags & FLAG_ACK:
@@ -245,6 +253,7 @@ class UnaryExchange:
             self._connection_window -= size
             self._stream_window -= size
             self._sent_all = last
+            self.urgent = True
 
 
 def _unpad(flags: int, payload: bytes) -> bytes:

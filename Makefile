@@ -23,7 +23,7 @@ $(STAMPS)/venv: requirements.txt $(PYPROJECTS) .ci/install $(STAMPS)/packages
 	@.ci/install
 	@touch $@
 
-build/aws-cni: $(wildcard plugin/src/vpccni_plugin/*.py plugin/*.py plugin/*.c plugin/build/*) $(STAMPS)/packages $(STAMPS)/venv
+build/aws-cni: $(wildcard plugin/src/vpccni_plugin/*.py plugin/*.py plugin/native/*) $(STAMPS)/packages $(STAMPS)/venv
 	@$(PY) plugin/build.py
 	@touch $@
 

@@ -148,7 +148,7 @@ class Ipam:
         """The original exits without the API server, and so does this. Raises ReasonError(KUBERNETES_UNREACHABLE)."""
         api = KubernetesApi(self.values[s.MY_NODE_NAME], self.values[s.CLUSTER_ENDPOINT])
         try:
-            capacity = await api.node_capacity()
+            capacity = await api.node_capacity(self.values[s.KUBERNETES_WAIT])
         except ReasonError as error:
             await self.health.down("apiserver", str(error.reason), error.message)
             raise

@@ -21,6 +21,9 @@ STEP_TIMEOUT_S: Final = 120.0
 # (first, longest) pause in seconds after a failed step; what only a person or another node can change is asked rarely.
 _PAUSE_FINAL: Final = (2.0, 120.0)
 _PAUSE: Final = (0.2, 20.0)
+# A burst of ADDs is one call: a step whose size depends on the demand waits until none came for this long, or so long in all.
+_QUIET_S: Final = 0.05
+_GATHER_S: Final = 0.25
 
 
 class Grow:
@@ -39,6 +42,7 @@ class Grow:
         self._attempts = 0
         self._retry_at = 0.0
         self._next: float | None = None
+        self._low_since: float | None = None
 
     def room(self) -> Room:
         assert self.slots is not None
@@ -59,62 +63,64 @@ class Grow:
             return False
         owner = self._owner
         step = next_step(self.targets, owner.supply(), self.slots.limits, self.room())
-        refusal = self._refusal(step)
-        if refusal is not None:
-            owner.growth.error = refusal if len(owner.waiting) or self.frozen else None
-            self._fail_hopeless(growing=False)
-            return False
+        owner.growth.limit = limit = self._limit(step)
+        if limit is not None:
+            step = None
         if step is None:
-            owner.growth.error, self._attempts = None, 0
+            owner.growth.error, self._attempts, self._low_since = None, 0, None
+            self._fail_hopeless(limit, growing=False)
             return False
         if owner.now().mono < self._retry_at:
             self._next = self._retry_at
-            self._fail_hopeless(growing=not self._final())
+            self._fail_hopeless(owner.growth.error, growing=not self._final())
             return False
-        self._fail_hopeless(growing=True)
+        self._fail_hopeless(None, growing=True)
+        if not step.whole_eni and self._gathering():
+            return False
+        self._low_since = None
         return await self._take(step)
+
+    def _gathering(self) -> bool:
+        now = self._owner.now().mono
+        self._low_since = now if self._low_since is None else self._low_since
+        self._next = min(self._owner.last_demand + _QUIET_S, self._low_since + _GATHER_S)
+        return now < self._next
 
     def _final(self) -> bool:
         error = self._owner.growth.error
         return error is not None and error.reason in FINAL
 
-    def _refusal(self, step: GrowthStep | None) -> ReasonError | None:
-        """Why no step can help, when ADDs wait and none can."""
+    def _limit(self, step: GrowthStep | None) -> ReasonError | None:
+        """Why no step can be taken although the pool is low; None: one can, or none is needed."""
         if step is not None:
             return ReasonError(Reason.NODE_NOT_GROWING, self.frozen) if self.frozen else None
-        supply = self._owner.supply()
-        if supply.available >= 0:
+        supply, slots = self._owner.supply(), self.slots
+        if slots is None or supply.available > 0:
             return None
-        assert self.slots is not None
         if self.targets.max_pods and supply.total >= self.targets.max_pods:
             return ReasonError(
                 Reason.MAX_PODS, f"the node holds {supply.total} addresses for at most {self.targets.max_pods} pods"
             )
-        enis, per_eni = len(self._owner.pool.enis) + self._enis.unmanaged, self.slots.limits.slots_per_eni
-        return ReasonError(
-            Reason.ENI_LIMIT,
-            f"{enis} of {self.slots.max_enis} ENIs are attached and filled with {per_eni} addresses or prefixes each",
-        )
+        if self.room().slots:
+            return None
+        return self._eni_limit(slots)
 
-    def _fail_hopeless(self, *, growing: bool) -> None:
+    def _eni_limit(self, slots: Slots) -> ReasonError:
+        enis, per_eni = len(self._owner.pool.enis) + self._enis.unmanaged, slots.limits.slots_per_eni
+        kind = "prefixes" if self.targets.prefixes else "secondary addresses"
+        return ReasonError(Reason.ENI_LIMIT, f"{enis} of {slots.max_enis} ENIs, each with room for {per_eni} {kind}")
+
+    def _fail_hopeless(self, because: ReasonError | None, *, growing: bool) -> None:
         """Fails the ADDs at the end of the queue that neither growth nor the end of a cooldown can serve."""
-        owner = self._owner
-        if not len(owner.waiting):
+        owner, slots = self._owner, self.slots
+        if slots is None or not len(owner.waiting):
             return
         supply = owner.supply()
-        room = self.room() if growing else Room(0, 0, 0)
-        count = servable(self.targets, supply, room)
-        if count >= supply.waiting:
-            return
-        error = owner.growth.error
-        if error is None or (growing and not self._final()):
-            limit = self.slots.max_enis if self.slots else 0
-            error = ReasonError(
-                Reason.ENI_LIMIT,
-                f"{supply.waiting} ADDs wait and {count} addresses at most can be had with {limit} ENIs",
-            )
-        failed = owner.waiting.fail_beyond(count, error)
-        log.warning("%d waiting ADDs failed", failed, extra={"reason": str(error.reason)})
+        count = servable(self.targets, supply, self.room() if growing else Room(0, 0, 0))
+        if count < supply.waiting:
+            error = because or self._eni_limit(slots)
+            failed = owner.waiting.fail_beyond(count, error)
+            log.warning("%d waiting ADDs failed: %s", failed, error, extra={"reason": str(error.reason)})
 
     async def _take(self, step: GrowthStep) -> bool:
         owner = self._owner
@@ -173,7 +179,8 @@ class Grow:
             error,
             extra={"reason": str(error.reason), "tries": self._attempts},
         )
-        self._fail_hopeless(growing=error.reason not in FINAL)
+        final = error.reason in FINAL
+        self._fail_hopeless(error if final else None, growing=not final)
 
     def _request(self, step: GrowthStep) -> GrowthRequest:
         assert self.slots is not None

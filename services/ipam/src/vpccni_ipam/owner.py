@@ -38,11 +38,13 @@ FINAL = frozenset(
 
 @dataclasses.dataclass(slots=True)
 class Growth:
-    """Growth as it stands. ``error``: why the last step failed; None when it did not. ``candidates``: subnets looked at."""
+    """Growth as it stands. ``error``: why the last step failed; None when it did not. ``limit``: why no step can help although
+    the pool is low; None: one can. ``candidates``: subnets looked at."""
 
     active: bool = False
     since_unix: float = 0.0
     error: ReasonError | None = None
+    limit: ReasonError | None = None
     candidates: tuple[str, ...] = ()
     traceparent: str = ""
 
@@ -58,6 +60,7 @@ class PoolOwner:
         self.started = asyncio.Event()
         self.not_started: ReasonError = ReasonError(Reason.NOT_READY, "start-up has not finished")
         self.tally = tally
+        self.last_demand = 0.0
         self._store = store
         self._ledger = ledger
         self._clock = clock
@@ -84,6 +87,7 @@ class PoolOwner:
     def assign(self, key: PodKey, pod: PodIdentity, wiring: Wiring) -> Assignment | None:
         """An address now, or None when none is free or others wait for one already."""
         self._expire()
+        self.last_demand = self._clock.monotonic()
         if self.waiting.first() is not None:
             return None
         return self._assign(key, pod, wiring)
@@ -108,11 +112,12 @@ class PoolOwner:
         counts = (
             f"{supply.assigned} assigned, {supply.cooling} cooling, {supply.free} free, {supply.waiting} ADDs waiting"
         )
-        if self.growth.error is not None:
-            error = self.growth.error
+        error = self.growth.error
+        if error is None and supply.cooling and not self.growth.active:
+            error = ReasonError(Reason.ALL_COOLING, "every address of this node is in use or cooling down")
+        error = error or self.growth.limit
+        if error is not None:
             return ReasonError(error.reason, f"{error.message} ({counts})", origin=error.origin)
-        if supply.cooling and not self.growth.active:
-            return ReasonError(Reason.ALL_COOLING, f"every address of this node is in use or cooling down ({counts})")
         return ReasonError(Reason.POOL_WARMING, f"addresses are on their way ({counts})")
 
     def release(self, key: PodKey) -> Assignment | None:

@@ -8,7 +8,7 @@ from typing import Final
 from vpccni_api.reasons import ReasonError
 from vpccni_kit import telemetry
 
-from vpccni_ipam.domain.model import EniState, Inventory, Source
+from vpccni_ipam.domain.model import EniFacts, EniState, Inventory, Source
 from vpccni_ipam.domain.reconcile import Changes, compare, differs
 from vpccni_ipam.enis import Enis
 from vpccni_ipam.owner import PoolOwner
@@ -31,6 +31,7 @@ class Reconcile:
         self._netconf = netconf
         self._due: float | None = None
         self._pause = _FIRST_PAUSE_S
+        self._judged: tuple[EniFacts, ...] = ()
 
     def next_try(self) -> float | None:
         """Monotonic seconds of the next look when IMDS and pool differed last time."""
@@ -60,8 +61,9 @@ class Reconcile:
         if seen is not None and not unsure and not differs(pool, seen):
             self._settled()
             return False
-        if seen is not None and not unsure and self._due is not None and self._owner.now().mono < self._due:
+        if seen is not None and not unsure and seen.enis == self._judged and self._owner.now().mono < (self._due or 0):
             return False  # the same difference as before, and EC2 was asked: wait for the pause to end
+        self._judged = seen.enis if seen is not None else self._judged
         imds = seen
         if imds is None or imds.source is not Source.IMDS:
             imds = await self._manager.inventory(Source.IMDS, INVENTORY_TIMEOUT_S)

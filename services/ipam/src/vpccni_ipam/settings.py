@@ -122,6 +122,9 @@ ENABLE_V6_EGRESS = boolean("ENABLE_V6_EGRESS", False, "IPv4 pods reach IPv6 dest
 KUBERNETES = choice(
     "VPCCNI_KUBERNETES", "required", ("required", "off"), "off: a host without Kubernetes; required: exit without it"
 )
+KUBERNETES_WAIT = integer(
+    "VPCCNI_KUBERNETES_WAIT", 30, "Seconds in which the API server must answer at start", low=1, high=3600
+)
 CLUSTER_ENDPOINT = text(
     "CLUSTER_ENDPOINT", "", "API server to use instead of the service address", allowed="host or URL"
 )

@@ -12,7 +12,6 @@ from typing import Any, Final
 from vpccni_api.reasons import Reason, ReasonError
 
 log = logging.getLogger(__name__)
-PATIENCE_S: Final = 30.0
 _PAUSE_S: Final = 2.0
 _CALL_S: Final = 5.0
 
@@ -25,7 +24,7 @@ class KubernetesApi:
         self._endpoint = endpoint
         self._core: Any = None
 
-    async def node_capacity(self, patience_s: float = PATIENCE_S) -> int:
+    async def node_capacity(self, patience_s: float) -> int:
         """Pods that kubelet runs on this node at most. Raises ReasonError(KUBERNETES_UNREACHABLE) when the API server
         gives no answer for ``patience_s`` seconds, or does not know the node."""
         end = time.monotonic() + patience_s

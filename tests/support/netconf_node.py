@@ -127,7 +127,7 @@ class Node:
         return [" ".join(line.split()) for line in self.exec("ip", "rule").splitlines()]
 
     def routes(self, table: str = "main") -> list[str]:
-        return [" ".join(line.split()) for line in self.exec("ip", "route", "show", "table", table).splitlines()]
+        return [" ".join(line.split()) for line in self.exec("ip", "-4", "route", "show", "table", table).splitlines()]
 
     def links(self) -> list[str]:
         """Name, MTU and MAC of every link (states settle by themselves and are left out)."""

@@ -273,7 +273,8 @@ def test_bad_namespaces_and_taken_names_are_refused_and_change_nothing(node: Nod
             error = refused(process, "SetupPod", pb.SetupPodRequest(pod=asked))
             assert error.reason is reason, f"{changes}: {error}"
             assert error.origin == "netconf"
-        assert (node.snapshot(), node.in_pod(pod, "ip", "-o", "link")) == (before, inside)
+        assert node.snapshot() == before
+        assert node.in_pod(pod, "ip", "-o", "link") == inside
 
 
 def test_a_link_that_never_appears_is_named_before_the_call_ends(node: Node, tmp_path: pathlib.Path) -> None:

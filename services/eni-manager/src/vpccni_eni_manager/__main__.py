@@ -124,7 +124,7 @@ async def start(life: Lifecycle) -> None:
     create = CreateInSubnet(ec2, inventories, choice, journal, policy, clock)
     attach = AttachEni(ec2, imds, inventories, create, remove, journal, clock)
     ensure = EnsureCapacity(ec2, inventories, describe, choice, attach, policy, clock, locks, repaired)
-    release = ReleaseCapacity(ec2, inventories, remove, policy, clock, locks)
+    release = ReleaseCapacity(ec2, inventories, remove, choice, policy, clock, locks)
     watch = WatchInventory(inventories, Upkeep(ec2, inventories, policy, clock), policy, clock)
 
     servicer = EniManager(describe, inventories, ensure, release, clock)

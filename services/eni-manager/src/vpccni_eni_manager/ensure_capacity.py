@@ -195,7 +195,7 @@ class EnsureCapacity:
     async def _new_eni(
         self, plan: CreateEni, growth: Growth, node: Node, failed: ReasonError | None, deadline: float
     ) -> Grown:
-        node = await self._inventories.node(fresh=True)
+        node = await self._with_current_groups(node)
         try:
             eni, candidates = await self._attach(plan, growth, node, deadline)
         except ReasonError as error:
@@ -209,6 +209,13 @@ class EnsureCapacity:
         added = Assigned(eni.secondary_ips, eni.ipv4_prefixes + eni.ipv6_prefixes)
         inventory = await self._inventories.get(deadline)
         return Grown("attached", eni.eni_id, added, inventory, candidates)
+
+    async def _with_current_groups(self, node: Node) -> Node:
+        try:
+            return await self._inventories.node(fresh=True)
+        except ReasonError as error:
+            log.warning("security groups as they were last: %s", error)
+            return node
 
     def _check_learnt_limit(self, inventory: Inventory, card: int) -> None:
         """EC2 knows better than any table: where it refused one more, it is not asked again for five minutes."""

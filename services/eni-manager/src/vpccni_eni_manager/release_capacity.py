@@ -21,6 +21,7 @@ from vpccni_eni_manager.inventory import Inventories
 from vpccni_eni_manager.policy import Policy
 from vpccni_eni_manager.ports import Ec2
 from vpccni_eni_manager.remove_eni import RemoveEni
+from vpccni_eni_manager.subnet_choice import SubnetChoice
 
 log = logging.getLogger(__name__)
 _REMOVE_S: Final = 120.0
@@ -43,6 +44,7 @@ class ReleaseCapacity:
         ec2: Ec2,
         inventories: Inventories,
         remove: RemoveEni,
+        choice: SubnetChoice,
         policy: Policy,
         clock: Clock,
         locks: KeyedLock,
@@ -50,6 +52,7 @@ class ReleaseCapacity:
         self._ec2 = ec2
         self._inventories = inventories
         self._remove = remove
+        self._choice = choice
         self._policy = policy
         self._clock = clock
         self._locks = locks
@@ -101,6 +104,7 @@ class ReleaseCapacity:
                 await self._check_gone(one, error, deadline)
                 return
             given = {*ips, *ipv4, *ipv6}
+            self._choice.freed(held.subnet_id)
             self._inventories.put(_without(held, given), given)
 
     async def _held(self, eni_id: str, deadline: float) -> Eni | None:
@@ -141,6 +145,7 @@ class ReleaseCapacity:
                 self._inventories.forget_told(eni.eni_id)
                 await self._inventories.from_ec2(self._clock.monotonic() + 10.0)
                 raise
+            self._choice.freed(eni.subnet_id)
             self._inventories.drop(eni.eni_id)
 
 

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 PERIOD_S: Final = 30.0
 _BUDGET_S: Final = 30.0
 # A new ENI may not be visible at first: its absence means something only after that long.
-_VISIBLE_S: Final = 120.0
+_VISIBLE_S: Final = 30.0
 
 
 class RepairJournal:
@@ -69,7 +69,8 @@ class RepairJournal:
                 return
             action = resolved
         found = await self._ec2.eni(action.eni_id, deadline)
-        if found is None and self._clock.now() - action.started_unix_s < _VISIBLE_S:
+        young = self._clock.now() - action.started_unix_s < _VISIBLE_S
+        if found is None and young and action.step not in (Step.REMOVING, Step.DETACHED):
             log.info("%s is not visible in EC2 yet", action.eni_id)
             return
         fate = EniFate(True, found.attached_to, found.status) if found else rules.ABSENT

@@ -34,6 +34,11 @@ class SubnetChoice:
     def gave(self, subnet_id: str, mode: AddressMode) -> None:
         self._blocks.pop((subnet_id, mode), None)
 
+    def freed(self, subnet_id: str) -> None:
+        """We gave something back there: it may be asked again at once."""
+        for mode in AddressMode:
+            self._blocks.pop((subnet_id, mode), None)
+
     def blocked(self, mode: AddressMode) -> dict[str, str]:
         """subnet id -> why it is set aside now."""
         return rules.blocked_now(self._blocks, mode, self._clock.monotonic())

@@ -5,9 +5,23 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import Final, Protocol
 
-from vpccni_cli.commands import COMMANDS
+from vpccni_cli.commands import migrate
 from vpccni_cli.errors import UsageError
+
+
+class Command(Protocol):
+    """What this file needs of a subcommand's module."""
+
+    NAME: str
+    HELP: str
+
+    def configure(self, parser: argparse.ArgumentParser) -> None: ...
+    def run(self, args: argparse.Namespace) -> int: ...
+
+
+COMMANDS: Final[tuple[Command, ...]] = (migrate,)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -93,9 +93,9 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 {{- end -}}
 
-{{/* (dict "root" $ "name" NAME): the text of env.NAME, empty when unset. */}}
+{{/* (dict "root" $ "name" NAME): the text of env.NAME (or init.env.NAME), empty when unset. */}}
 {{- define "aws-vpc-cni.setting" -}}
-{{- include "aws-vpc-cni.text" (get (.root.Values.env | default dict) .name) | trim -}}
+{{- include "aws-vpc-cni.text" (get (include "aws-vpc-cni.allEnv" .root | fromJson) .name) | trim -}}
 {{- end -}}
 
 {{/* (dict "root" $ "name" NAME): "true" when env.NAME is a true boolean. */}}
@@ -126,7 +126,7 @@ own extraEnv.
 {{- define "aws-vpc-cni.env" -}}
 {{- $root := .root -}}
 {{- $service := .service -}}
-{{- range $name, $value := .root.Values.env -}}
+{{- range $name, $value := include "aws-vpc-cni.allEnv" .root | fromJson -}}
 {{- if not (kindIs "invalid" $value) -}}
 {{- if has $service (splitList "," (include "aws-vpc-cni.readers" (dict "root" $root "name" $name))) }}
 - name: {{ $name }}

@@ -18,6 +18,12 @@
 {{ include "aws-vpc-cni.settingProblem" (dict "root" $root "name" $name "text" $text "where" "env") }}
 {{- end -}}
 {{- end -}}
+{{- range $name, $value := default dict .Values.init.env -}}
+{{- $text := include "aws-vpc-cni.text" $value | trim -}}
+{{- if $text }}
+{{ include "aws-vpc-cni.settingProblem" (dict "root" $root "name" $name "text" $text "where" "init.env") }}
+{{- end -}}
+{{- end -}}
 {{- range $list := list .Values.extraEnv .Values.eniManager.extraEnv .Values.ipam.extraEnv .Values.netconf.extraEnv -}}
 {{- range $item := $list -}}
 {{- $text := include "aws-vpc-cni.text" (get $item "value") | trim -}}
@@ -83,12 +89,11 @@
 {{ $case.message }}
 {{- end -}}
 {{- end -}}
-{{- $init := default dict .Values.init.env -}}
-{{- range $name, $value := $init -}}
+{{- range $name, $value := default dict .Values.init.env -}}
 {{- $own := include "aws-vpc-cni.text" $value | trim -}}
-{{- $shared := include "aws-vpc-cni.setting" (dict "root" $root "name" $name) -}}
-{{- if and $own (eq $name "ENABLE_IPv6") (ne $own (default "false" $shared)) }}
-init.env.ENABLE_IPv6={{ quote $own }} differs from env.ENABLE_IPv6={{ quote (default "false" $shared) }}: the init container takes it over from env; remove it from init.env
+{{- $shared := include "aws-vpc-cni.text" (get $root.Values.env $name) | trim -}}
+{{- if and $own $shared (ne $own $shared) }}
+init.env.{{ $name }}={{ quote $own }} and env.{{ $name }}={{ quote $shared }} differ: it is one setting; set it in env
 {{- end -}}
 {{- end -}}
 {{- end -}}

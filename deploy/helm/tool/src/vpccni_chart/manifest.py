@@ -1,4 +1,4 @@
-"""deploy/manifests/aws-k8s-cni.yaml: the chart rendered with its default values, for ``kubectl apply -f``."""
+"""The chart as helm renders it; deploy/manifests/aws-k8s-cni.yaml is that with the default values."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import yaml
 
 CHART: Final = Path(__file__).resolve().parents[3] / "aws-vpc-cni"
 _KUBE_VERSION: Final = "1.34.0"
@@ -24,15 +27,25 @@ def find_helm() -> str | None:
     return shutil.which("helm") or (str(cache) if cache.exists() else None)
 
 
-def template(helm: str, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+def template(helm: str, values: Mapping[str, Any], *arguments: str) -> subprocess.CompletedProcess[str]:
     """``helm template aws-vpc-cni CHART`` in kube-system; the caller looks at the return code."""
     command = [helm, "template", "aws-vpc-cni", str(CHART), "-n", "kube-system", "--kube-version", _KUBE_VERSION]
-    return subprocess.run([*command, *arguments], input=stdin, capture_output=True, text=True, check=False)
+    given = yaml.safe_dump(dict(values))
+    return subprocess.run([*command, "-f", "-", *arguments], input=given, capture_output=True, text=True, check=False)
+
+
+def objects(helm: str, values: Mapping[str, Any], *arguments: str) -> list[dict[str, Any]]:
+    """The rendered objects. Raises RuntimeError with helm's words."""
+    done = template(helm, values, *arguments)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return [document for document in yaml.load_all(done.stdout, loader) if document]
 
 
 def render(helm: str) -> str:
     """Raises RuntimeError with helm's words."""
-    done = template(helm, "--include-crds")
+    done = template(helm, {}, "--include-crds")
     if done.returncode:
         raise RuntimeError(f"helm template: {done.stderr}")
     documents = [part.strip() for part in re.split(r"(?m)^---\n", done.stdout) if part.strip()]

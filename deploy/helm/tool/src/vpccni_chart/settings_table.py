@@ -59,17 +59,19 @@ def _said(setting: Setting[Any], value: str) -> str:
 
 
 def _veth_prefix(setting: Setting[Any]) -> tuple[Check, ...]:
+    names_only = bool(refusal(setting, "e.i"))  # the installer is stricter: the prefix becomes part of a link's name
     return (
-        Check("^[A-Za-z0-9_-]{1,4}$", _said(setting, "five5")),
+        Check("^[A-Za-z0-9_-]{1,4}$" if names_only else "^.{1,4}$", _said(setting, "five5")),
         Check("^(eth|lo|vlan)$", _said(setting, "eth"), negated=True),
     )
 
 
 def _connmark(setting: Setting[Any]) -> tuple[Check, ...]:
     return (
-        Check("^(0[xX][0-9a-fA-F]+|0|[1-9][0-9]*)$", _said(setting, "mark")),
+        Check(r"^\+?(0[xX][0-9a-fA-F]+|0|[1-9][0-9]*)$", _said(setting, "mark")),
         Check(
-            f"^(0[xX]0*[1-9a-fA-F][0-9a-fA-F]{{0,7}}|{patterns.decimal(1, 0xFFFFFFFF)})$", _said(setting, "0x100000000")
+            rf"^\+?(0[xX]0*[1-9a-fA-F][0-9a-fA-F]{{0,7}}|{patterns.decimal(1, 0xFFFFFFFF)})$",
+            _said(setting, "0x100000000"),
         ),
     )
 

@@ -18,7 +18,7 @@ from vpccni_plugin.request import (
     check_version,
     parse_config,
 )
-from vpccni_plugin.trace import trace_id_of, traceparent
+from vpccni_plugin.trace import Trace
 from vpccni_plugin.verbs import Call
 
 TYPE_CHECKING = False
@@ -57,14 +57,13 @@ class Session:
         self.environment = environment
         self.started_unix_ns = started_unix_ns
         self.cni_version = LATEST_VERSION
-        self.traceparent = traceparent(environment.traceparent, environment.container_id)
-        self.trace_id = trace_id_of(self.traceparent)
+        self.trace = Trace(environment.traceparent, environment.container_id)
         self.log = Log()
         self.log.fields = {
             "containerID": environment.container_id,
             "netns": environment.netns,
             "ifname": environment.ifname,
-            "traceID": self.trace_id,
+            "traceID": self.trace.trace_id,
         }
 
     def answer(self) -> Json:
@@ -80,7 +79,7 @@ class Session:
             self.cni_version = config.cni_version
         check_version(command, config.cni_version)
         config.check()
-        return Call(self.environment, config, self.log, self.traceparent, self.started_unix_ns).run()
+        return Call(self.environment, config, self.log, self.trace, self.started_unix_ns).run()
 
     def _version(self, stdin: bytes) -> Json:
         """The configuration is optional here; its cniVersion is echoed when we support it."""
@@ -90,7 +89,7 @@ class Session:
         return {"cniVersion": self.cni_version, "supportedVersions": list(SUPPORTED_VERSIONS)}
 
     def error_object(self, failure: PluginError) -> Json:
-        return error_object(failure, self.environment.command, self.cni_version, self.trace_id)
+        return error_object(failure, self.environment.command, self.cni_version, self.trace.trace_id)
 
     def finish(self, failure: PluginError | None) -> None:
         """Writes the log; a VERSION that worked has none."""

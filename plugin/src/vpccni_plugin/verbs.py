@@ -29,21 +29,21 @@ if TYPE_CHECKING:
     from vpccni_plugin.log import Log
     from vpccni_plugin.protowire import Message, Table
     from vpccni_plugin.request import Config, Environment
+    from vpccni_plugin.trace import Trace
 
 # Seconds. ADD may wait for an ENI to be attached; ipam bounds that wait itself, earlier than this.
 DEADLINES = {"ADD": 60.0, "DEL": 20.0, "CHECK": 10.0, "GC": 10.0, "STATUS": 10.0}
+PARENT_METADATA = "vpccni-parent"
 
 
 class Call:
     """One call of ipam for one verb, and what it needs to know."""
 
-    def __init__(
-        self, environment: Environment, config: Config, log: Log, traceparent: str, started_unix_ns: int
-    ) -> None:
+    def __init__(self, environment: Environment, config: Config, log: Log, trace: Trace, started_unix_ns: int) -> None:
         self.environment = environment
         self.config = config
         self.log = log
-        self.traceparent = traceparent
+        self.trace = trace
         self.started_unix_ns = started_unix_ns
 
     def run(self) -> Json:
@@ -132,7 +132,9 @@ class Call:
         return None
 
     def _rpc(self, method: str, table: Table, request: Message) -> bytes:
-        metadata = (("traceparent", self.traceparent),)
+        metadata = [("traceparent", self.trace.traceparent)]
+        if self.trace.parent:
+            metadata.append((PARENT_METADATA, self.trace.parent))
         deadline = DEADLINES[self.environment.command]
         return call(self.config.socket, SERVICE + method, encode(table, request), metadata, deadline)
 

@@ -71,6 +71,7 @@ class TestVerbs:
         assert method == "AddPod"
         check_pod_request(request)
         assert metadata["traceparent"].startswith(f"00-{CONTAINER_ID[:32]}-")
+        assert "vpccni-parent" not in metadata
         assert 50 < remaining <= 60
 
     def test_add_with_ipv6_and_gateway(self, plugin: Any, ipam: Any) -> None:
@@ -421,7 +422,10 @@ class TestLog:
     def test_trace_of_the_runtime_is_kept(self, plugin: Any, ipam: Any) -> None:
         parent = "00-" + "ab" * 16 + "-" + "cd" * 8 + "-00"
         plugin.run("ADD", TRACEPARENT=parent)
-        assert ipam.calls[0][2]["traceparent"] == parent
+        metadata = ipam.calls[0][2]
+        assert metadata["vpccni-parent"] == parent
+        assert metadata["traceparent"][:36] == parent[:36]
+        assert metadata["traceparent"] != parent
         assert plugin.log_lines()[0]["traceID"] == "ab" * 16
 
     def test_appends_and_makes_its_directory(self, plugin: Any, ipam: Any) -> None:

@@ -9,7 +9,7 @@ from vpccni_plugin.del_queue import file_name
 from vpccni_plugin.errors import PluginError, error_object, from_status
 from vpccni_plugin.log import rfc3339
 from vpccni_plugin.result import parse_prev_result
-from vpccni_plugin.trace import trace_id_of, traceparent
+from vpccni_plugin.trace import Trace
 
 VALID = "00-" + "4bf92f3577b34da6a3ce929d0e0e4736" + "-" + "00f067aa0ba902b7" + "-01"
 CONTAINER = "0123456789abcdef" * 4
@@ -17,7 +17,13 @@ CONTAINER = "0123456789abcdef" * 4
 
 class TestTrace:
     def test_inherited(self) -> None:
-        assert traceparent(VALID, CONTAINER) == VALID
+        """A span of our own in the runtime's trace, below its span; its sampling flag stays."""
+        trace = Trace(VALID[:-2] + "00", CONTAINER)
+        assert trace.parent == VALID[:-2] + "00"
+        assert trace.trace_id == VALID[3:35]
+        assert trace.traceparent != trace.parent
+        assert trace.traceparent.endswith("-00")
+        assert Trace(trace.traceparent, "").parent == trace.traceparent  # what we make is valid
 
     @pytest.mark.parametrize(
         "inherited",
@@ -35,24 +41,25 @@ class TestTrace:
         ],
     )
     def test_invalid_is_replaced(self, inherited: str) -> None:
-        made = traceparent(inherited, CONTAINER)
-        assert trace_id_of(made) == CONTAINER[:32]
-        assert traceparent(made, "") == made  # what we make is valid
+        trace = Trace(inherited, CONTAINER)
+        assert trace.parent == ""
+        assert trace.trace_id == CONTAINER[:32]
+        assert Trace(trace.traceparent, "").parent == trace.traceparent
 
     def test_one_trace_per_sandbox_and_a_span_per_call(self) -> None:
-        first, second = traceparent("", CONTAINER), traceparent("", CONTAINER)
-        assert trace_id_of(first) == trace_id_of(second) == CONTAINER[:32]
-        assert first != second
+        first, second = Trace("", CONTAINER), Trace("", CONTAINER)
+        assert first.trace_id == second.trace_id
+        assert first.traceparent != second.traceparent
 
     @pytest.mark.parametrize("container", ["abc", "pod_1.x", "0" * 64, "g" * 64])
     def test_container_id_that_is_no_trace_id(self, container: str) -> None:
-        first, second = traceparent("", container), traceparent("", container)
-        assert trace_id_of(first) == trace_id_of(second)
-        assert traceparent(first, "") == first
-        assert trace_id_of(first) != trace_id_of(traceparent("", container + "x"))
+        trace = Trace("", container)
+        assert trace.trace_id == Trace("", container).trace_id
+        assert trace.trace_id != Trace("", container + "x").trace_id
+        assert Trace(trace.traceparent, "").parent == trace.traceparent
 
     def test_without_container(self) -> None:
-        assert trace_id_of(traceparent("", "")) != trace_id_of(traceparent("", ""))
+        assert Trace("", "").trace_id != Trace("", "").trace_id
 
 
 @pytest.mark.parametrize(

@@ -82,16 +82,14 @@ class ImdsClient:
         if status == 404:
             return None
         if status == 401:
-            self._token = ""
+            self._token_until = 0.0
         if status != 200:
             raise _AttemptError(f"HTTP status {status}")
         return body
 
     def _session_token(self) -> str:
         """Empty where only IMDSv1 is served."""
-        if not self._token and self._token_until > time.monotonic():
-            return ""
-        if not self._token or self._token_until - _TOKEN_RENEW_S < time.monotonic():
+        if self._token_until - _TOKEN_RENEW_S < time.monotonic():
             headers = {"X-aws-ec2-metadata-token-ttl-seconds": str(_TOKEN_TTL_S)}
             status, body = self._exchange("PUT", "/latest/api/token", headers)
             if status != 200 and status not in _NO_V2:

@@ -201,3 +201,28 @@ def test_second_eni_appears_with_its_mac_down_and_goes_again(vpc: Vpc, a: Endpoi
     vpc.sync()
     gone = subprocess.run(["ip", "-n", vpc.b.name, "link", "show", "eth1"], capture_output=True, text=True)
     assert gone.returncode != 0
+
+
+def test_links_of_further_network_cards_take_the_next_free_name(vpc: Vpc) -> None:
+    vpc.enis[4] = eni(4, "i-b", 1, "10.1.1.24")
+    second_card = eni(5, "i-b", 1, "10.1.1.25")
+    assert second_card.attachment is not None
+    vpc.enis[5] = dataclasses.replace(
+        second_card, attachment=dataclasses.replace(second_card.attachment, network_card=1)
+    )
+    vpc.sync()
+    assert [vpc.fabric.link_in_host(vpc.enis[n].id) for n in (4, 5)] == ["eth1", "eth2"]
+    del vpc.enis[4], vpc.enis[5]
+    vpc.sync()
+    assert vpc.fabric.link_in_host(second_card.id) is None
+
+
+def test_what_the_kernel_refuses_is_raised_and_tried_again(vpc: Vpc) -> None:
+    vpc.enis[6] = eni(6, "i-b", 1, "10.1.1.26", mac="01:00:00:00:00:06")  # a multicast MAC: no link may have it
+    with pytest.raises(nl.KernelRefusedError, match="link add e-000000000006"):
+        vpc.sync()
+    vpc.enis[6] = dataclasses.replace(vpc.enis[6], mac="02:00:00:00:00:06")
+    vpc.sync()
+    assert vpc.fabric.link_in_host(vpc.enis[6].id) == "eth1"
+    del vpc.enis[6]
+    vpc.sync()

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import grpc
 import pytest
@@ -195,3 +196,19 @@ def test_status_and_gc(node: Node) -> None:
         assert leftovers.inspect(node).assigned == 1
         assert reach.udp([Probe(node.endpoint, podlib.endpoint(node, kept))])[0].ok
         assert pods.remove([kept]) == [kept]
+
+
+def capabilities(pid: int) -> dict[str, int]:
+    status = Path(f"/proc/{pid}/status").read_text().splitlines()
+    lines = (line.split() for line in status if line.startswith("Cap"))
+    return {name.rstrip(":"): int(value, 16) for name, value in lines}
+
+
+def test_each_service_has_only_its_own_capabilities(lab: LabClient) -> None:
+    # bits of capabilities(7): CAP_NET_ADMIN 12, CAP_NET_RAW 13, CAP_SYS_ADMIN 21
+    allowed = {"netconf": 1 << 12 | 1 << 13 | 1 << 21, "eni-manager": 0, "ipam": 0}
+    (node,) = (node for node in lab.status()["nodes"] if node["name"] == "node-a")
+    for service, bits in allowed.items():
+        held = capabilities(node["services"][service]["pid"])
+        assert {held["CapPrm"], held["CapEff"], held["CapBnd"]} == {bits}, service
+        assert held["CapInh"] == held["CapAmb"] == 0

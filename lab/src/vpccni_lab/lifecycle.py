@@ -96,13 +96,14 @@ def _connect(state: State, daemon: subprocess.Popen[bytes]) -> LabClient:
 
 
 def _remove(state: State) -> None:
-    # known before anything goes: a namespace without its file and its holder cannot be found again
-    where = [identity for path in _namespace_files(state) if (identity := _identity(path)) is not None]
-    recorded = [procs.load(path) for path in [*state.processes.glob("*.json"), *state.root.glob("nodes/*/holder.json")]]
+    # looked up before and after: a namespace without its file and its holder cannot be found again
+    where = _namespaces(state)
     daemon = procs.load(state.daemon)
     if daemon is not None:
         procs.end([daemon], grace=15.0)
+    where |= _namespaces(state)
     # what the daemon did not get to; programs that users started last, as nothing starts new ones any more
+    recorded = [procs.load(path) for path in [*state.processes.glob("*.json"), *state.root.glob("nodes/*/holder.json")]]
     procs.end([process for process in recorded if process is not None and process.alive], grace=2.0)
     procs.end(procs.inside(where), grace=0.0)
     for path in namespaces.of_lab(state.name):
@@ -112,14 +113,12 @@ def _remove(state: State) -> None:
         raise ReasonError(Reason.KERNEL_REFUSED, f"{state.root} could not be removed")
 
 
-def _namespace_files(state: State) -> list[Path]:
+def _namespaces(state: State) -> set[tuple[int, int]]:
+    """Identities of the lab's network and mount namespaces that exist now."""
     holders = [procs.load(path) for path in state.root.glob("nodes/*/holder.json")]
     mounts = [Path(f"/proc/{holder.pid}/ns/mnt") for holder in holders if holder is not None and holder.alive]
-    return [*namespaces.of_lab(state.name), *mounts]
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        return procs.identity(path)
-    except OSError:
-        return None
+    found = set()
+    for path in [*namespaces.of_lab(state.name), *mounts]:
+        with contextlib.suppress(OSError):  # gone meanwhile
+            found.add(procs.identity(path))
+    return found

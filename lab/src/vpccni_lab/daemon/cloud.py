@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from vpccni_api.reasons import ReasonError
+
 from vpccni_lab.ec2 import events
 from vpccni_lab.ec2.faults import Fault
 from vpccni_lab.ec2.records import Instance, Subnet, Vpc
@@ -130,7 +132,7 @@ class Cloud:
                     pass  # security groups do not filter yet
                 case _:
                     self._sync()
-        except OSError as exc:
+        except (OSError, ReasonError) as exc:
             # EC2's state stands; the fabric tries again at the next event
             self._on_problem(f"fabric: {exc}")
 

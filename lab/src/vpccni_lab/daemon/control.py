@@ -7,7 +7,6 @@ Request ``{"op": name, ...arguments}``. Answers: any number of ``{"progress": te
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -31,6 +30,7 @@ class ControlServer:
         self._path = path
         self._operations = operations
         self._server: asyncio.Server | None = None
+        self._connections: set[asyncio.Task[Any]] = set()
 
     async def start(self) -> None:
         """Raises OSError."""
@@ -38,20 +38,30 @@ class ControlServer:
         self._path.chmod(0o600)
 
     async def close(self) -> None:
-        """Takes no more connections."""
+        """Takes no more connections and breaks off what is under way."""
         if self._server is not None:
             self._server.close()
+        for connection in self._connections:
+            connection.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         def send(message: Mapping[str, Any]) -> None:
             if not writer.is_closing():
-                writer.write(json.dumps(message).encode() + b"\n")
+                writer.write(json.dumps(message, default=str).encode() + b"\n")
 
-        with contextlib.suppress(OSError):
+        own = asyncio.current_task()
+        assert own is not None
+        self._connections.add(own)
+        try:
             while line := await reader.readline():
                 send(await self._answer(line, lambda text: send({"progress": text})))
                 await writer.drain()
-        writer.close()
+        except OSError:
+            pass  # the client went away
+        finally:
+            self._connections.discard(own)
+            writer.close()
 
     async def _answer(self, line: bytes, progress: Progress) -> dict[str, Any]:
         try:

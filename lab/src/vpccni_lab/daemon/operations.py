@@ -110,11 +110,13 @@ class Operations:
 
     async def ec2(self, request: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
         """An EC2 API call by ``action`` and ``params``, as caller ``operator``."""
+        reply = self._lab.cloud.ec2.call("operator", request["action"], request.get("params", {}))
         try:
-            reply = self._lab.cloud.ec2.call("operator", request["action"], request.get("params", {}))
+            return dict(reply.value())
         except Ec2Error as exc:
             raise ReasonError(Reason.EC2_REFUSED, str(exc)) from exc
-        return dataclasses.asdict(reply)
+        except TimeoutError as exc:  # a fault that swallows answers
+            raise ReasonError(Reason.EC2_UNREACHABLE, str(exc)) from exc
 
     async def fault_add(self, request: Mapping[str, Any], progress: Progress) -> str:
         """Returns the fault's id."""

@@ -344,3 +344,35 @@ def test_the_watch_asks_ec2_only_when_imds_shows_something_else(tmp_path: pathli
         assert aws.calls() == {}
 
     run(tmp_path, body)
+
+
+def test_no_prefix_to_be_had_is_its_own_reason_and_single_addresses_still_work(tmp_path: pathlib.Path) -> None:
+    async def body(aws: Aws, process: Process) -> None:
+        await process.inventory()
+        fault(aws, "no-prefix")
+        error = await fails(process.ensure(2, mode=eni_pb2.PREFIX_IPV4))
+        assert error.reason is Reason.SUBNET_NO_PREFIX
+        aws.mark()
+        # at the ENI limit too, the reason is the subnet while it is set aside
+        error = await fails(process.ensure(2, mode=eni_pb2.PREFIX_IPV4, max_enis=1))
+        assert (error.reason, "AssignPrivateIpAddresses" in aws.calls()) == (Reason.SUBNET_NO_PREFIX, False)
+        assert len((await process.ensure(2)).addresses) == 2
+
+    run(tmp_path, body)
+
+
+def test_sigterm_does_not_wait_for_a_call_that_hangs(tmp_path: pathlib.Path) -> None:
+    async def body(aws: Aws, process: Process) -> None:
+        await full_primary(process)
+        fault(aws, "timeout", "AttachNetworkInterface", seconds=300.0, count=1)
+        growing = asyncio.create_task(process.ensure(3))
+        await until(lambda: aws.ec2.calls.total(action="AttachNetworkInterface") > 0, what="the hanging call")
+        ended = asyncio.create_task(process.terminate())
+        assert await asyncio.wait_for(ended, 30) == 0
+        await asyncio.gather(growing, return_exceptions=True)
+        assert [entry["step"] for entry in process.journal()] == ["created"]
+        aws.ec2.faults.clear()
+        await process.start()
+        await until(lambda: nothing_left(aws, process), what="a clean EC2", seconds=60)
+
+    run(tmp_path, body, HTTP_TIMEOUT="300")

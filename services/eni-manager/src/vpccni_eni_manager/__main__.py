@@ -83,4 +83,7 @@ async def start(life: Lifecycle) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(lifecycle.main(SERVICE, start))
+    status = lifecycle.main(SERVICE, start)
+    logging.shutdown()
+    # Not sys.exit: that would wait for threads, and one may hang in a call to EC2 for as long as its HTTP timeout.
+    os._exit(status)

@@ -14,7 +14,7 @@ from vpccni_eni_manager.domain import tags
 from vpccni_eni_manager.domain.attach import Action, Step
 from vpccni_eni_manager.domain.ec2_errors import INSUFFICIENT_CODES, PROFILE_FIELDS, Ec2Error, Failure
 from vpccni_eni_manager.domain.model import AddressMode, Eni, Growth, Node
-from vpccni_eni_manager.domain.subnets import Candidate
+from vpccni_eni_manager.domain.subnets import Candidate, room_for_new_eni
 from vpccni_eni_manager.inventory import Inventories
 from vpccni_eni_manager.policy import Policy
 from vpccni_eni_manager.ports import Ec2, Journal, NewEni
@@ -81,17 +81,13 @@ class CreateInSubnet:
     async def _in_subnet(
         self, token: str, candidate: Candidate, count: int, growth: Growth, node: Node, deadline: float
     ) -> Eni:
-        subnet, wanted = candidate.subnet, count
-        if growth.mode is AddressMode.SECONDARY_IP and subnet.available_ips >= 0:
-            # One address goes to the ENI itself. Candidates come fullest last: none after this one has more.
-            wanted = min(count, max(0, subnet.available_ips - 1))
-            if not wanted:
-                raise Ec2Error(
-                    "CreateNetworkInterface",
-                    "InsufficientFreeAddressesInSubnet",
-                    Failure.REFUSED,
-                    f"{subnet.subnet_id} has {subnet.available_ips} free addresses",
-                )
+        subnet = candidate.subnet
+        # Candidates come fullest last: none after this one has more.
+        wanted = min(count, room_for_new_eni(subnet, growth.mode, count))
+        if wanted < 1:
+            code = "InsufficientFreeAddressesInSubnet"
+            told = f"{subnet.subnet_id} has {subnet.available_ips} free addresses"
+            raise Ec2Error("CreateNetworkInterface", code, Failure.REFUSED, told)
         try:
             return await self._create(token, candidate, wanted, growth, node, deadline)
         except Ec2Error as error:

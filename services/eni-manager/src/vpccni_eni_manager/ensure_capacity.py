@@ -23,7 +23,7 @@ from vpccni_eni_manager.domain.ec2_errors import (
     Ec2Error,
     Failure,
 )
-from vpccni_eni_manager.domain.model import AddressMode, Assigned, Eni, Growth, Inventory, Node
+from vpccni_eni_manager.domain.model import AddressMode, Assigned, Eni, Growth, InstanceLimits, Inventory, Node
 from vpccni_eni_manager.domain.placement import Assign, CreateEni, Refuse, plan_growth
 from vpccni_eni_manager.inventory import Inventories
 from vpccni_eni_manager.policy import Policy
@@ -110,13 +110,14 @@ class EnsureCapacity:
             node = await self._inventories.node()
             limits = await self._describe.limits(node.instance_type, deadline)
             failed: ReasonError | None = None
+            asked = growth
             for _ in range(_ROUNDS):
                 inventory = await self._inventories.get(deadline)
                 growth = self._without_blocked_subnets(growth, inventory)
                 plan = plan_growth(inventory, limits, growth)
                 match plan:
                     case Refuse(reason, message):
-                        raise failed or ReasonError(reason, message)
+                        raise failed or self._set_aside(asked, inventory, limits) or ReasonError(reason, message)
                     case CreateEni():
                         self._check_learnt_limit(inventory, growth.network_card)
                         return await self._new_eni(plan, growth, node, failed, deadline)
@@ -134,6 +135,14 @@ class EnsureCapacity:
         blocked = self._choice.blocked(growth.mode)
         full = {eni.eni_id for eni in inventory.enis if eni.subnet_id in blocked}
         return dataclasses.replace(growth, excluded_enis=growth.excluded_enis | full) if full else growth
+
+    def _set_aside(self, growth: Growth, inventory: Inventory, limits: InstanceLimits) -> ReasonError | None:
+        """The refusal to give when an ENI would have room, were its subnet not set aside for a while."""
+        plan = plan_growth(inventory, limits, growth)
+        if not isinstance(plan, Assign):
+            return None
+        why = self._choice.blocked(growth.mode).get(plan.eni.subnet_id, "no room")
+        return ReasonError(exhausted(growth.mode), f"{plan.eni.eni_id} in {plan.eni.subnet_id}: {why}")
 
     def _noted(self, error: Ec2Error, eni: Eni, growth: Growth) -> ReasonError:
         """Raises what trying elsewhere cannot help; else remembers the subnet."""

@@ -76,10 +76,17 @@ class Inventories:
         """Asks EC2 now; callers at the same time share one call. Raises Ec2Error."""
         if self._policy.imds_only:
             return await self.from_imds()
-        if self._refresh is None or self._refresh.done():
-            self._refresh = asyncio.create_task(self._ask_ec2(deadline), name="inventory refresh")
-            self._refresh.add_done_callback(lambda done: done.cancelled() or done.exception())
-        return await asyncio.shield(self._refresh)
+        while True:
+            mine = self._refresh is None or self._refresh.done()
+            if self._refresh is None or mine:
+                self._refresh = asyncio.create_task(self._ask_ec2(deadline), name="inventory refresh")
+                self._refresh.add_done_callback(lambda done: done.cancelled() or done.exception())
+            try:
+                return await asyncio.shield(self._refresh)
+            except ReasonError:
+                # Another caller's may have failed for its shorter deadline.
+                if mine or time.monotonic() >= deadline:
+                    raise
 
     async def _ask_ec2(self, deadline: float) -> Inventory:
         with telemetry.span("eni.Inventory.ec2"):

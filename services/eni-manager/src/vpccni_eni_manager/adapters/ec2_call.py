@@ -65,28 +65,32 @@ class Ec2Caller:
         timeout), because it may have changed something.
         """
         with telemetry.span(f"ec2.{api}", client=True, attributes={"rpc.system": "aws-api", "rpc.method": api}) as span:
-            attempt, uncertain = 0, False
+            attempt = 0
+            last: Ec2Error | None = None
             while True:
                 try:
                     await self._wait_for_turn(api, deadline, span)
-                    attempt += 1
+                except Ec2Error as late:
+                    raise await self._failed(last or late, attempt, span) from late
+                attempt += 1
+                try:
                     answer = await self._attempt(api, params)
-                except Ec2Error as failed:
-                    error = _still_uncertain(failed) if uncertain else failed
-                    uncertain = uncertain or error.failure is Failure.UNCERTAIN
+                except Ec2Error as error:
+                    last = _still_uncertain(error, last)
                     choice = self._after_failure(error, attempt, repeatable, deadline, span)
-                    if isinstance(choice, retry.Again):
-                        await asyncio.sleep(choice.delay_s)
-                        continue
-                    span.set("aws.request_id", error.request_id)
-                    span.set("ec2.retries", attempt - 1)
-                    await self._on_outcome(error)
-                    raise error from failed
+                    if isinstance(choice, retry.GiveUp):
+                        raise await self._failed(last, attempt, span) from error
+                    await asyncio.sleep(choice.delay_s)
+                    continue
                 self._change_bucket(api, bucket.succeeded)
-                span.set("aws.request_id", str(answer.get("ResponseMetadata", {}).get("RequestId", "")))
-                span.set("ec2.retries", attempt - 1)
+                _end(span, str(answer.get("ResponseMetadata", {}).get("RequestId", "")), attempt)
                 await self._on_outcome(None)
                 return answer
+
+    async def _failed(self, error: Ec2Error, attempts: int, span: telemetry.Span) -> Ec2Error:
+        _end(span, error.request_id, attempts)
+        await self._on_outcome(error)
+        return error
 
     async def _wait_for_turn(self, api: str, deadline: float, span: telemetry.Span) -> None:
         kind = api_class(api)
@@ -150,8 +154,13 @@ class Ec2Caller:
         self._metrics.bucket_rate.labels(kind).set(self._buckets[kind].rate)
 
 
-def _still_uncertain(error: Ec2Error) -> Ec2Error:
+def _end(span: telemetry.Span, request_id: str, attempts: int) -> None:
+    span.set("aws.request_id", request_id)
+    span.set("ec2.retries", max(0, attempts - 1))
+
+
+def _still_uncertain(error: Ec2Error, before: Ec2Error | None) -> Ec2Error:
     """After an attempt that may have had an effect, only EC2's own refusal tells that it had none."""
-    if error.failure in (Failure.REFUSED, Failure.UNCERTAIN):
+    if before is None or before.failure is not Failure.UNCERTAIN or error.failure is Failure.REFUSED:
         return error
     return Ec2Error(error.api, error.code, Failure.UNCERTAIN, error.message, error.request_id)

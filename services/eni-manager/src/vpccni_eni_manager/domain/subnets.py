@@ -74,6 +74,17 @@ def candidates(
     )
 
 
+def room_for_new_eni(subnet: Subnet, mode: AddressMode, unknown: int) -> int:
+    """Addresses or prefixes that a new ENI can have at most, by EC2's count of free addresses (``unknown`` without one).
+
+    The ENI itself takes one. A prefix takes 16, aligned, which EC2 may refuse still. IPv6 never runs out.
+    """
+    if subnet.available_ips < 0 or mode is AddressMode.PREFIX_IPV6:
+        return unknown
+    left = max(0, subnet.available_ips - 1)
+    return left if mode is AddressMode.SECONDARY_IP else left // 16
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Blocked:
     """A subnet that had nothing to give: not asked again before ``until`` (monotonic seconds). ``failures`` in a row."""

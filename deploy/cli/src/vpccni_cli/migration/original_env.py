@@ -20,6 +20,8 @@ class OriginalVariable:
     since: tuple[int, int] = (0, 0)
     harmless: tuple[str, ...] = ()
     """Other values that change nothing for someone who does not have the variable."""
+    before: str = ""
+    """The value that behaves as versions before ``since`` did, where the default does not."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ ORIGINAL: Final[dict[str, OriginalVariable]] = {
         _variable("AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG", "false", "ENIConfig objects"),
         _variable("ENI_CONFIG_LABEL_DEF", "k8s.amazonaws.com/eniConfig", "node label that names the ENIConfig"),
         _variable("ENI_CONFIG_ANNOTATION_DEF", "k8s.amazonaws.com/eniConfig", "node annotation that names it"),
-        _variable("ENABLE_SUBNET_DISCOVERY", "true", "subnets found by tag", "1.18"),
+        OriginalVariable("ENABLE_SUBNET_DISCOVERY", "true", "subnets found by tag", (1, 18), before="false"),
         # SNAT and ports
         _variable("AWS_VPC_K8S_CNI_EXTERNALSNAT", "false", "no SNAT on the node"),
         _variable("AWS_VPC_K8S_CNI_RANDOMIZESNAT", "prng", "random source ports"),

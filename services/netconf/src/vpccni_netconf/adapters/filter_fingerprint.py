@@ -63,7 +63,7 @@ class FilterFingerprint:
 def _legacy_tables() -> list[str]:
     """Those that exist: asking for one that does not would make the kernel create it."""
     try:
-        with open("/proc/net/ip_tables_names", encoding="ascii") as file:
+        with open("/proc/thread-self/net/ip_tables_names", encoding="ascii") as file:
             return file.read().split()
     except OSError:
         return []

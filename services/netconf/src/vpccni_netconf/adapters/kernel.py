@@ -117,8 +117,9 @@ class LinuxNamespace:
         changes = len(sent) - len(refused)
         for at, (number, text) in refused.items():
             op = sent[at]
-            if isinstance(op, CreatePodLink) and number == errno.EBUSY and op.index:
-                # That index is taken in the pod (tunnel modules make links of their own): let the kernel choose.
+            if isinstance(op, CreatePodLink) and number in (errno.EEXIST, errno.EBUSY) and op.index:
+                # The index may be taken in the pod (tunnel modules make links of their own): let the kernel choose. A name
+                # that is taken is refused again.
                 changes += self._flush([dataclasses.replace(op, index=0)], failures)
             elif not errno_map.tolerated(op, number):
                 failures.append((op, errno_map.refused(op, number, text)))

@@ -28,7 +28,7 @@ class HostPacketFilter:
 
     def survey(self) -> HostFilter:
         # Listing by the legacy binary makes the kernel create its tables: only where some are in use.
-        legacy_used = bool(_read("/proc/net/ip_tables_names"))
+        legacy_used = bool(_read("/proc/thread-self/net/ip_tables_names"))
         return HostFilter(
             legacy=self.listing(Backend.LEGACY, 4) if legacy_used else "",
             nft=self.listing(Backend.NFT, 4),

@@ -1,0 +1,229 @@
+"""Random desired states and random damage on a model kernel: one repair converges, and on the way no pod loses its route."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from netconf_model import ModelKernel, ModelNamespace
+from vpccni_api.reasons import Reason, ReasonError
+from vpccni_netconf.apply_eni import apply_eni
+from vpccni_netconf.apply_host import apply_host
+from vpccni_netconf.apply_pods import apply_pods
+from vpccni_netconf.desired import Desired
+from vpccni_netconf.domain.objects import Address, Link, LinkFacts, Object, Route, Rule
+from vpccni_netconf.domain.ops import Ensure, Op, Remove
+from vpccni_netconf.domain.plan_pod import plan_pod_host
+from vpccni_netconf.domain.spec import EniSpec, HostSpec, PodSpec
+from vpccni_netconf.repair import repair
+from vpccni_netconf.setup_pod import setup_pod
+from vpccni_netconf.teardown_pod import teardown_pod
+
+LINKS = (
+    LinkFacts(2, "eth0", "02:00:00:00:01:0a", 1500),
+    LinkFacts(3, "eth1", "02:00:00:00:02:14", 1500, up=False),
+    LinkFacts(4, "eth2", "02:00:00:00:03:14", 1500, up=False),
+)
+BUILT_IN = (Rule(4, 0, 255), Rule(4, 32766, 254), Rule(4, 32767, 253))
+FOREIGN: tuple[Object, ...] = (
+    Rule(4, 512, 254, src="10.9.0.0/16", dst="10.0.1.99/32"),
+    Rule(4, 700, 254, dst="10.0.1.99/32"),
+    Rule(4, 1024, 254, fwmark=0x4000, fwmask=0x4000),
+    Route(254, "10.77.0.0/16", "eth0"),
+    Route(9, "10.0.5.0/24", "eth0"),
+)
+
+
+def eni(number: int) -> EniSpec:
+    return EniSpec(
+        f"eni-{number}",
+        f"02:00:00:00:0{number + 1}:14",
+        f"10.0.{number + 1}.20",
+        f"10.0.{number + 1}.0/24",
+        number,
+        0,
+        number + 1,
+        9001,
+    )
+
+
+def pod(number: int, device: int) -> PodSpec:
+    return PodSpec(
+        container_id=f"c{number}",
+        ifname="eth0",
+        netns=f"/ns/{number}",
+        host_veth=f"eni{number:011x}",
+        address=f"10.0.{device + 1}.{100 + number}",
+        route_table=device + 1 if device else 254,
+    )
+
+
+@st.composite
+def nodes(draw: st.DrawFn) -> tuple[ModelKernel, Desired, list[PodSpec]]:
+    kernel = ModelKernel(*LINKS)
+    kernel.node.rules += BUILT_IN
+    for item in FOREIGN:
+        kernel.node.attempt([Ensure(item)])
+    desired = Desired()
+    spec = HostSpec(
+        "02:00:00:00:01:0a",
+        "10.0.1.10",
+        ("10.0.0.0/16",),
+        node_port_support=draw(st.booleans()),
+        external_snat=draw(st.booleans()),
+        external_service_cidrs=draw(st.sampled_from([(), ("192.0.2.0/24",)])),
+    )
+    assert apply_host(kernel, desired, spec) is not None
+    enis = draw(st.integers(0, 2))
+    for number in range(1, enis + 1):
+        assert apply_eni(kernel, desired, eni(number)) is not None
+    pods = [pod(n, draw(st.integers(0, enis))) for n in range(draw(st.integers(0, 5)))]
+    for one in pods:
+        assert setup_pod(kernel, desired, one).changes
+    return kernel, desired, pods
+
+
+@st.composite
+def damages(draw: st.DrawFn, kernel: ModelKernel) -> None:
+    """A few things that an operator or another program does."""
+    node = kernel.node
+    for _ in range(draw(st.integers(0, 8))):
+        kind = draw(
+            st.sampled_from(["rule", "route", "address", "link", "duplicate", "steal", "extra", "connected", "flush"])
+        )
+        match kind:
+            case "rule" if node.rules:
+                node.rules.remove(draw(st.sampled_from(node.rules)))
+            case "route" if node.routes:
+                node.routes.remove(draw(st.sampled_from(node.routes)))
+            case "address" if node.addresses:
+                node.remove(draw(st.sampled_from(node.addresses)))
+            case "link":
+                name = draw(st.sampled_from(sorted(node.links)))
+                node.set_link(Link(name, up=draw(st.booleans()), mtu=draw(st.sampled_from([0, 1500]))))
+            case "duplicate" if node.rules:
+                node.rules.append(draw(st.sampled_from(node.rules)))
+            case "steal" if node.routes:
+                victim = draw(st.sampled_from(node.routes))
+                thief = dataclasses.replace(victim, dev="eth0", gateway="")
+                node.routes = [thief if route == victim else route for route in node.routes]
+            case "extra":
+                dev = draw(st.sampled_from(["eth1", "eth2"]))
+                number = dev[-1]
+                node.attempt([Ensure(Address(dev, f"10.0.{int(number) + 1}.{draw(st.integers(200, 202))}/24"))])
+            case "connected":
+                dev = draw(st.sampled_from(["eth1", "eth2"]))
+                node.attempt(
+                    [Ensure(Route(254, f"10.0.{int(dev[-1]) + 1}.0/24", dev, prefsrc=f"10.0.{int(dev[-1]) + 1}.20"))]
+                )
+            case "flush":
+                node.rules = [rule for rule in node.rules if rule.priority == 0]
+            case _:
+                pass
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_one_repair_converges_and_keeps_every_route_that_was_there(data: st.DataObject) -> None:
+    kernel, desired, pods = data.draw(nodes())
+    assert repair(kernel, desired).mended == (), "nothing to do right after set-up"
+    data.draw(damages(kernel))
+    held = {
+        item
+        for one in pods
+        for item in plan_pod_host(one)
+        if isinstance(item, Rule | Route) and kernel.node.holds(item)
+    }
+    foreign = [item for item in FOREIGN if kernel.node.holds(item)]
+
+    def nothing_lost(node: ModelNamespace) -> None:
+        lost = {item for item in held if not node.holds(item)}
+        assert not lost, f"lost on the way: {lost}"
+        assert all(node.holds(item) for item in foreign), "somebody else's object was touched"
+
+    kernel.node.watch = nothing_lost
+    repair(kernel, desired)
+    kernel.node.watch = lambda _: None
+    assert repair(kernel, desired).mended == (), "a second look finds nothing"
+    for one in pods:
+        for item in plan_pod_host(one):
+            assert isinstance(item, Link) or kernel.node.holds(item), item
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_apply_pods_leaves_exactly_the_listed_pods(data: st.DataObject) -> None:
+    kernel, desired, pods = data.draw(nodes())
+    data.draw(damages(kernel))
+    listed = [one for one in pods if data.draw(st.booleans())]
+    fresh = Desired()
+    fresh.host = desired.host
+    apply_pods(kernel, fresh, kernel, listed)
+    again = apply_pods(kernel, fresh, kernel, listed)
+    assert (again.changes, again.missing_links) == (0, ())
+    left = {link for link in kernel.node.links if link.startswith("eni")}
+    assert left == {one.host_veth for one in listed}
+    addresses = {f"{one.address}/32" for one in listed}
+    assert {rule.dst for rule in kernel.node.rules if rule.priority == 512 and not rule.src} == addresses
+    assert {route.dst for route in kernel.node.routes if route.dev.startswith("eni")} == addresses
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_teardown_of_all_pods_leaves_what_was_before(data: st.DataObject) -> None:
+    kernel, desired, pods = data.draw(nodes())
+    for one in data.draw(st.permutations(pods)):
+        assert teardown_pod(kernel, desired, kernel, one) > 0
+        assert teardown_pod(kernel, desired, kernel, one) == 0
+    addresses = {f"{one.address}/32" for one in pods}
+    assert not [rule for rule in kernel.node.rules if rule.src in addresses or rule.dst in addresses]
+    assert not [route for route in kernel.node.routes if route.dst in addresses]
+    assert set(kernel.node.links) == {"eth0", "eth1", "eth2"}
+    assert not desired.pods and repair(kernel, desired).mended == ()
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_a_failing_step_of_a_set_up_undoes_the_others(data: st.DataObject) -> None:
+    """Whatever op the kernel refuses, the node is as before and the pod has no interface."""
+    kernel, desired, _ = data.draw(nodes())
+    one = pod(77, 0)
+    before = (list(kernel.node.rules), list(kernel.node.routes), sorted(kernel.node.links))
+    inside = ModelNamespace(peer=kernel.node)
+    kernel.pods[one.netns] = inside
+    steps = data.draw(st.integers(1, 5))
+    refuse_after(inside, steps)
+    try:
+        setup_pod(kernel, desired, one)
+    except RefusedError:
+        assert (kernel.node.rules, kernel.node.routes, sorted(kernel.node.links)) == before
+        assert one.host_veth not in desired.pods
+        assert not inside.links
+    else:
+        raise AssertionError("the kernel refused and nobody said so")
+
+
+class RefusedError(ReasonError):
+    def __init__(self) -> None:
+        super().__init__(Reason.KERNEL_REFUSED, "by the model")
+
+
+def refuse_after(namespace: ModelNamespace, steps: int) -> None:
+    left = steps
+
+    def refuse(_: Op) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise RefusedError
+
+    namespace.before = refuse
+
+
+def test_remove_of_a_rule_takes_one_of_several_equal_ones() -> None:
+    node = ModelNamespace()
+    rule = Rule(4, 512, 254, dst="10.0.0.1/32")
+    node.rules += [rule, rule]
+    node.attempt([Remove(rule)])
+    assert node.rules == [rule]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fnmatch
 from typing import Any
 
 import pytest
-from vpccni_lab.ec2.faults import Fault, FaultTable, Kind, Scope
+from vpccni_lab.ec2.api.actions import ACTIONS
+from vpccni_lab.ec2.faults import ACCOUNT_LIMITS, Fault, FaultTable, Kind, Scope
 from vpccni_lab.ec2.records import Instance
 from vpccni_lab.ec2.state import Ec2
 from vpccni_lab.ec2.timing import Timings
@@ -210,7 +212,7 @@ def test_the_error_names_who_may_not_do_what(bed: Bed) -> None:
 def test_a_full_or_fragmented_subnet_by_fault(bed: Bed) -> None:
     eni_id = bed.create()
     full = bed.ec2.faults.add({"kind": "subnet-full", "subnets": [bed.subnet.id]})
-    one = {"NetworkInterfaceId": eni_id, "SecondaryPrivateIpAddressCount": 1}
+    one: dict[str, Any] = {"NetworkInterfaceId": eni_id, "SecondaryPrivateIpAddressCount": 1}
     assert bed.code("AssignPrivateIpAddresses", **one) == "InsufficientFreeAddressesInSubnet"
     assert bed.code("CreateNetworkInterface", SubnetId=bed.subnet.id) == "InsufficientFreeAddressesInSubnet"
     assert bed.code("CreateNetworkInterface", SubnetId=bed.other.id) == "OK"
@@ -253,7 +255,7 @@ def test_an_attach_is_stuck_for_as_long_as_the_fault_stands(bed: Bed) -> None:
 def test_describes_can_be_stale(bed: Bed) -> None:
     bed.pass_time(100)
     eni_id = bed.create()
-    wanted = {"NetworkInterfaceIds": [eni_id]}
+    wanted: dict[str, Any] = {"NetworkInterfaceIds": [eni_id]}
     stale = bed.ec2.faults.add({"kind": "describe-stale", "seconds": 10})
     assert bed.code("DescribeNetworkInterfaces", **wanted) == "InvalidNetworkInterfaceID.NotFound"
     assert len(bed.ec2.call("x", "DescribeNetworkInterfaces", {}).value()["NetworkInterfaces"]) == 1
@@ -270,7 +272,7 @@ def test_lags_are_timings_too(bed: Bed) -> None:
     bed.ec2.timings = Timings(reference_lag=2, describe_lag=1)
     eni_id = bed.create()
     bed.ec2.run_instance("m5.large", bed.subnet.id)  # what the model does itself is not held up
-    given = {"NetworkInterfaceId": eni_id, "InstanceId": bed.node.id, "DeviceIndex": 1}
+    given: dict[str, Any] = {"NetworkInterfaceId": eni_id, "InstanceId": bed.node.id, "DeviceIndex": 1}
     assert bed.code("AttachNetworkInterface", **given) == "InvalidNetworkInterfaceID.NotFound"
     bed.pass_time(2)
     assert bed.code("AttachNetworkInterface", **given) == "OK"
@@ -320,3 +322,19 @@ def test_dry_run_says_whether_it_would_be_allowed(bed: Bed) -> None:
     bed.ec2.faults.add({"kind": "deny", "actions": ["Create*"]})
     assert bed.code("CreateNetworkInterface", SubnetId=bed.subnet.id, DryRun=True) == "UnauthorizedOperation"
     assert len(bed.ec2.enis()) == 1
+
+
+def test_every_action_falls_under_one_account_limit() -> None:
+    for action in ACTIONS:
+        hit = [limit.id for limit in ACCOUNT_LIMITS if any(fnmatch.fnmatchcase(action, p) for p in limit.actions)]
+        assert len(hit) == 1, action
+
+
+def test_account_limits_are_per_action(bed: Bed) -> None:
+    for limit in ACCOUNT_LIMITS:
+        bed.ec2.faults.add(limit)
+    codes = [bed.code("DescribeSubnets") for _ in range(101)]
+    assert codes.count("RequestLimitExceeded") == 1
+    assert bed.code("DescribeVpcs") == "OK"
+    bed.pass_time(1)
+    assert [bed.code("DescribeSubnets") for _ in range(21)].count("OK") == 20

@@ -17,7 +17,7 @@ from typing import Any
 class Kind(enum.StrEnum):
     """The figures each kind uses are named in brackets; all times in seconds."""
 
-    THROTTLE = "throttle"  # [rate, burst] token bucket per second, or [one_in] accepts 1 in N; [per_caller]
+    THROTTLE = "throttle"  # [rate, burst] token bucket per second, or [one_in] accepts 1 in N; [per_caller, per_action]
     ERROR = "error"  # [code, message, status] EC2 answers this error; for IMDS [status]
     TIMEOUT = "timeout"  # [seconds] accepted, no answer for that long, then the connection is cut; [executes]
     RESET = "reset"  # the connection is cut at once; [executes]
@@ -38,6 +38,7 @@ class Kind(enum.StrEnum):
 class Fault:
     """``actions``: shell patterns on EC2 action names (or IMDS paths); empty: all. ``callers``, ``subnets`` likewise.
 
+    ``per_caller``, ``per_action``: a bucket for each instead of a shared one.
     ``count``: calls it still acts on, None: no end. ``expires``: time of the model's clock, None: never.
     """
 
@@ -55,6 +56,7 @@ class Fault:
     burst: float = 1.0
     one_in: int = 0
     per_caller: bool = False
+    per_action: bool = False
     executes: bool = False
     id: str = ""
 
@@ -114,7 +116,9 @@ class _Row:
     left: int | None
     acted: int = 0
     seen: int = 0
-    buckets: dict[str, tuple[float, float]] = dataclasses.field(default_factory=dict)  # key -> (tokens, as of)
+    buckets: dict[tuple[str, str], tuple[float, float]] = dataclasses.field(
+        default_factory=dict
+    )  # (caller, action) -> (tokens, as of)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -195,9 +199,20 @@ class FaultTable:
         row.seen += 1
         if fault.one_in:
             return row.seen % fault.one_in == 0
-        key = scope.callers[0] if fault.per_caller and scope.callers else ""
+        key = (scope.callers[0] if fault.per_caller and scope.callers else "", scope.action if fault.per_action else "")
         tokens, as_of = row.buckets.get(key, (fault.burst, now))
         tokens = min(fault.burst, tokens + (now - as_of) * fault.rate)
         admitted = tokens >= 1
         row.buckets[key] = (tokens - 1 if admitted else tokens, now)
         return admitted
+
+
+_MUTATING: tuple[str, ...] = ("Allocate*", "Ass*", "Attach*", "Authorize*", "Create*", "Delete*", "Detach*", "Dis*", "Modify*")
+_MUTATING += ("Re*", "Run*", "Terminate*", "Unassign*")
+
+# What EC2 grants an account per Region and API by default (EC2 developer guide, "Request throttling"): bucket of 100
+# refilled by 20/s for calls that only look, of 50 by 5/s for those that change. A real account may have more by now.
+ACCOUNT_LIMITS = (
+    Fault(Kind.THROTTLE, ("Describe*", "Get*"), rate=20, burst=100, per_action=True, id="account-describe"),
+    Fault(Kind.THROTTLE, _MUTATING, rate=5, burst=50, per_action=True, id="account-change"),
+)

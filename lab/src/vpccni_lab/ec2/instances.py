@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from ipaddress import IPv4Address
 
-from vpccni_lab.ec2 import addressing, errors, events, interfaces
-from vpccni_lab.ec2.addressing import NOTHING, Wish
+from vpccni_lab.ec2 import attaching, errors, events, granting, interfaces
+from vpccni_lab.ec2.granting import NOTHING, Wish
 from vpccni_lab.ec2.interfaces import NewEni
 from vpccni_lab.ec2.limits import instance_type
 from vpccni_lab.ec2.records import NO_TAGS, Eni, Instance, PublicAddress, Tags
@@ -71,7 +71,7 @@ def _launch(world: World, new: NewInstance, held: list[tuple[int, int, Eni, bool
     first = held[0][2]
     kind = instance_type(new.type)
     for _, _, eni, _ in held:
-        addressing.check_fits(kind, eni)
+        granting.check_fits(kind, eni)
     instance = Instance(
         id=world.new_id("i"),
         type=new.type,
@@ -94,7 +94,7 @@ def _launch(world: World, new: NewInstance, held: list[tuple[int, int, Eni, bool
         public = "" if new.public_ip in ("", "auto") else new.public_ip
         _associate(world, first, first.private_ip, PublicAddress(_free_public(world, public)))
     for index, card, eni, delete in held:
-        interfaces.attach(world, eni.id, instance.id, index, card, delete_on_termination=delete, at_once=True)
+        attaching.attach(world, eni.id, instance.id, index, card, delete_on_termination=delete, at_once=True)
     return instance
 
 
@@ -114,7 +114,7 @@ def terminate(world: World, instance_id: str) -> tuple[str, str]:
 
 def _gone(world: World, instance_id: str) -> None:
     for eni in world.enis_of(instance_id):
-        interfaces.detach_from_dead(world, eni)
+        attaching.detach_from_dead(world, eni)
     instance = world.put_instance(dataclasses.replace(world.instances[instance_id], state="terminated"))
     world.attached.pop(instance_id, None)
     world.timeline.at(world.now() + _REMEMBERED, lambda: world.instances.drop(instance_id, world.now()))
@@ -128,7 +128,7 @@ def _free_public(world: World, wanted: str) -> str:
     if wanted:
         if wanted in world.public:
             raise errors.Ec2Error("InvalidAddress.InUse", f"The address {wanted} is in use.")
-        return str(addressing.parse_address(wanted, 4))
+        return str(granting.parse_address(wanted, 4))
     number = _PUBLIC_BASE
     while str(IPv4Address(number)) in world.public or number & 255 in (0, 255):
         number += 1

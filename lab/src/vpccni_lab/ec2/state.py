@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from vpccni_lab.ec2 import events, instances, network
-from vpccni_lab.ec2.addressing import Wish
 from vpccni_lab.ec2.api import dispatch
 from vpccni_lab.ec2.api.dispatch import Reply
 from vpccni_lab.ec2.api.params import Params
 from vpccni_lab.ec2.calls import CallLog
 from vpccni_lab.ec2.faults import FaultTable
+from vpccni_lab.ec2.granting import Wish
 from vpccni_lab.ec2.instances import NewInstance
 from vpccni_lab.ec2.records import NO_TAGS, CidrReservation, Eni, Instance, SecurityGroup, Subnet, Tags, Vpc
 from vpccni_lab.ec2.timing import Timings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from vpccni_lab.ec2.api import build, change, describe, tagging
+from vpccni_lab.ec2.api import build, change, describe, describe_enis, tagging
 from vpccni_lab.ec2.api.params import Params, Result
 from vpccni_lab.ec2.world import World
 
@@ -32,8 +32,8 @@ ACTIONS: Final[dict[str, Handler]] = {
     "DescribeAvailabilityZones": describe.availability_zones,
     "DescribeInstanceTypes": describe.instance_types,
     "DescribeInstances": describe.instances,
-    "DescribeNetworkInterfaceAttribute": describe.network_interface_attribute,
-    "DescribeNetworkInterfaces": describe.network_interfaces,
+    "DescribeNetworkInterfaceAttribute": describe_enis.network_interface_attribute,
+    "DescribeNetworkInterfaces": describe_enis.network_interfaces,
     "DescribeSecurityGroups": describe.security_groups,
     "DescribeSubnets": describe.subnets,
     "DescribeTags": tagging.describe,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from vpccni_lab.ec2 import addressing, errors, interfaces
+from vpccni_lab.ec2 import addressing, attaching, errors, interfaces
 from vpccni_lab.ec2.api import render
 from vpccni_lab.ec2.api.params import (
     Params,
@@ -56,14 +56,14 @@ def attach(world: World, params: Params) -> Result:
     if index is None:
         raise errors.missing("deviceIndex")
     card = int(params.get("NetworkCardIndex") or 0)
-    attachment = interfaces.attach(
+    attachment = attaching.attach(
         world, need(params, "NetworkInterfaceId"), need(params, "InstanceId"), int(index), card
     )
     return {"AttachmentId": attachment.id, "NetworkCardIndex": card}
 
 
 def detach(world: World, params: Params) -> Result:
-    interfaces.detach(world, need(params, "AttachmentId"), force=bool(params.get("Force")))
+    attaching.detach(world, need(params, "AttachmentId"), force=bool(params.get("Force")))
     return {}
 
 

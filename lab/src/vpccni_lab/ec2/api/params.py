@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vpccni_lab.ec2 import errors
-from vpccni_lab.ec2.addressing import Wish
+from vpccni_lab.ec2.granting import Wish
 from vpccni_lab.ec2.records import ConnectionTracking, Tags
 
 Params = Mapping[str, Any]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import logging
 import os
@@ -77,7 +76,6 @@ class Ipam:
         self.netconf = NetconfClient(values[s.NETCONF_SOCKET])
         self.manager = EniClient(values[s.ENI_MANAGER_SOCKET])
         self.pending = PendingDelDirectory(values[s.PENDING_DEL_DIR], values[s.VETHPREFIX])
-        self.queue_changed = asyncio.Event()
         locks, gate = KeyedLock(), WiringGate()
         self.enis = Enis(self.owner, self.netconf, values[s.ENI_MTU])
         self.sync = KernelSync(self.owner, self.netconf, self.enis, gate, config.host)
@@ -85,7 +83,17 @@ class Ipam:
         self.grow = Grow(self.owner, self.enis, self.manager, config.targets, frozen=config.frozen)
         self.shrink = Shrink(self.owner, self.manager, self.netconf, config.targets, values[s.SHRINK_PACE])
         reconcile = Reconcile(self.owner, self.enis, self.manager, self.netconf)
-        self.keeper = Keeper(self.owner, self.enis, self.grow, self.shrink, reconcile, self.health, self.sync.vpc_cidrs)
+        self.keeper = Keeper(
+            self.owner,
+            self.enis,
+            self.grow,
+            self.shrink,
+            reconcile,
+            self.health,
+            self.sync.vpc_cidrs,
+            self.pending,
+            self.del_pod.drain,
+        )
         self.inspect = Inspect(self.owner, self.grow, self.health)
         self.servicer = IpamServicer(
             AddPod(self.owner, self.netconf, locks, gate, clock, values[s.ADD_WAIT]),
@@ -127,7 +135,6 @@ class Ipam:
         self.life.on_drain(self.manager.close)
         await self._pages()
         self.life.spawn(self._run(start_up), "keeper")
-        self.life.spawn(self._drain_queue(), "DEL queue")
         links = (
             NetconfLink(self.owner, self.netconf, self.sync, self.del_pod, self.health, self._drift),
             EniManagerLink(self.owner, self.manager, self.health, self.keeper.push, self._manager_is_back),
@@ -220,22 +227,11 @@ class Ipam:
             self.tally.add("awscni_add_ip_req_count")
         else:
             self.tally.add("awscni_del_ip_req_count", "PodDeleted")
-        if self.pending.changed():
-            self.queue_changed.set()
-
-    async def _drain_queue(self) -> None:
-        """The plugin may queue a DEL while we live (a full socket backlog): carried out when the next call comes."""
-        await self.owner.started.wait()
-        while True:
-            await self.queue_changed.wait()
-            self.queue_changed.clear()
-            if self.health.dependencies["netconf"].ok:
-                await self.del_pod.drain()
 
     async def _manager_is_back(self) -> None:
         self.enis.generation = 0
         self.grow.hurry()
-        self.owner.changed.set()
+        self.owner.wake()
 
     def _drift(self, event: Drift) -> None:
         self.tally.add("vpccni_drift_total", event.kind)

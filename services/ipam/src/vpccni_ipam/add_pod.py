@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import logging
 from typing import Final
@@ -157,20 +156,15 @@ class AddPod:
                 span.set("vpccni.growth", self._owner.growth.traceparent)
 
     async def _realise(self, item: Assignment, call: AddCall) -> None:
-        """Durable and wired, side by side; the first failure is the one that is told."""
-        timeout = min(SETUP_TIMEOUT_S, call.deadline - self._clock.monotonic())
-        setup = asyncio.create_task(self._set_up(item, timeout))
+        """Durable and wired, side by side; the request to netconf leaves first, the checkpoint is written while it works."""
+        commit = asyncio.create_task(self._owner.commit(gather=True))
         try:
-            await self._owner.commit()
+            async with self._gate.one_pod():
+                await self._netconf.setup_pod(item, min(SETUP_TIMEOUT_S, call.deadline - self._clock.monotonic()))
         except ReasonError:
-            with contextlib.suppress(ReasonError):
-                await setup
+            await asyncio.gather(commit, return_exceptions=True)
             raise
-        await setup
-
-    async def _set_up(self, item: Assignment, timeout: float) -> None:
-        async with self._gate.one_pod():
-            await self._netconf.setup_pod(item, timeout)
+        await commit
 
     async def _undo(self, item: Assignment, because: ReasonError) -> None:
         """Back to before; the address cools down, since the pod may have sent from it already."""

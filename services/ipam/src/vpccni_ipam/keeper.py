@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from vpccni_kit.health import HealthBoard
 
@@ -12,10 +13,12 @@ from vpccni_ipam.domain.model import Inventory
 from vpccni_ipam.enis import Enis
 from vpccni_ipam.grow import Grow
 from vpccni_ipam.owner import PoolOwner
+from vpccni_ipam.ports import PendingDels
 from vpccni_ipam.reconcile import Reconcile
 from vpccni_ipam.shrink import Shrink
 
 log = logging.getLogger(__name__)
+_LAZY_S: Final = 0.03
 
 
 class Keeper:
@@ -30,6 +33,8 @@ class Keeper:
         reconcile: Reconcile,
         health: HealthBoard,
         vpc_cidrs_changed: Callable[[tuple[str, ...]], Awaitable[None]],
+        pending: PendingDels,
+        drain_queue: Callable[[], Awaitable[int]],
     ) -> None:
         self._owner = owner
         self._enis = enis
@@ -38,18 +43,21 @@ class Keeper:
         self._reconcile = reconcile
         self._health = health
         self._vpc_cidrs_changed = vpc_cidrs_changed
+        self._pending = pending
+        self._drain_queue = drain_queue
         self._seen: Inventory | None = None
 
     def push(self, inventory: Inventory) -> None:
         """The latest inventory that eni-manager sent on its own."""
         self._seen = inventory
-        self._owner.changed.set()
+        self._owner.wake()
 
     async def run(self) -> None:
         """Until cancelled."""
         changed = self._owner.changed
         while True:
             changed.clear()
+            self._owner.urgent.clear()
             again = await self._round()
             await self._show()
             if again:
@@ -66,12 +74,17 @@ class Keeper:
             try:
                 async with asyncio.timeout(timeout):
                     await changed.wait()
+                # ADDs and DELs that find what they need are not held up by a look at the targets.
+                async with asyncio.timeout(_LAZY_S):
+                    await self._owner.urgent.wait()
             except TimeoutError:
-                continue
+                pass
 
     async def _round(self) -> bool:
         """One look at everything. True: look again at once."""
         self._owner.serve()
+        if self._queue_changed():
+            await self._drain_queue()
         seen, self._seen = self._seen, None
         unsure, self._shrink.unsure = self._shrink.unsure, False
         if seen is not None and seen.vpc_cidrs:
@@ -82,6 +95,10 @@ class Keeper:
         if await self._grow():
             return True
         return await self._shrink()
+
+    def _queue_changed(self) -> bool:
+        """The plugin may queue a DEL while we live (a full socket backlog): seen when the next call comes."""
+        return self._pending.changed() and self._health.dependencies["netconf"].ok
 
     async def _show(self) -> None:
         """The dependency "pool": up while the node holds any address for pods, however many of them are in use."""

@@ -57,6 +57,7 @@ class PoolOwner:
         self.waiting = WaitingAdds()
         self.growth = Growth()
         self.changed = asyncio.Event()
+        self.urgent = asyncio.Event()
         self.started = asyncio.Event()
         self.not_started: ReasonError = ReasonError(Reason.NOT_READY, "start-up has not finished")
         self.tally = tally
@@ -69,13 +70,18 @@ class PoolOwner:
     def now(self) -> Moment:
         return Moment(self._clock.monotonic(), self._clock.now())
 
+    def wake(self) -> None:
+        """The keeper looks at once, not when it has time."""
+        self.urgent.set()
+        self.changed.set()
+
     def supply(self) -> Supply:
         return self.pool.supply(len(self.waiting))
 
-    async def commit(self) -> None:
+    async def commit(self, *, gather: bool = False) -> None:
         """Returns when all changes made so far are durable. Raises ReasonError(STORE_FAILED)."""
         with telemetry.span("store.write"):
-            await self._store.commit()
+            await self._store.commit(gather=gather)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         self.pool.restore(checkpoint.assignments, checkpoint.cooling)
@@ -102,7 +108,7 @@ class PoolOwner:
         self.tally.add("awscni_no_available_ip_addresses")
         handle = loop.call_later(max(timeout, 0.0), lambda: waiter.fail(self.why_none()))
         waiter.future.add_done_callback(lambda _: handle.cancel())
-        self.changed.set()
+        self.wake()
         self._arm()
         return waiter
 

@@ -16,7 +16,7 @@ from typing import Final
 from vpccni_api.reasons import Reason, ReasonError
 
 log = logging.getLogger(__name__)
-# A write starts this long after it is asked for: netconf works meanwhile, and a burst of ADDs shares one write.
+# An ADD's write starts this long after it is asked for: netconf works meanwhile, and a burst of ADDs shares one write.
 GATHER_S: Final = 0.0005
 _RETRY_S: Final = 5.0
 _TMPFS: Final = 0x01021994  # statfs(2), TMPFS_MAGIC
@@ -58,13 +58,16 @@ class CheckpointFile:
             os.replace(self.path, aside)
         return aside
 
-    def commit(self) -> Awaitable[None]:
+    def commit(self, *, gather: bool) -> Awaitable[None]:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
         self._waiting.append(future)
         if not self._busy:
             self._busy = True
-            loop.call_later(GATHER_S, self._start)
+            if gather:
+                loop.call_later(GATHER_S, self._start)
+            else:
+                loop.call_soon(self._start)
         return future
 
     def _start(self) -> None:

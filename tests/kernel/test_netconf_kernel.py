@@ -199,7 +199,7 @@ def test_leftover_links_go_in_one_group_and_others_stay(node: Node, kernel: Linu
     for name in names:
         node.exec("ip", "link", "add", name, "type", "veth", "peer", "name", f"p{name[-1]}")
     leftovers = node.run(Leftovers)
-    indexes = {name: node.run(lambda name=name: socket.if_nametoindex(name)) for name in names}
+    indexes = node.run(lambda: {name: socket.if_nametoindex(name) for name in names})
     for name in names[:5]:
         leftovers.delete_link(indexes[name], name)
     assert leftovers.is_leaving(indexes[names[4]])
@@ -243,18 +243,18 @@ def test_events_tell_what_others_do_and_not_what_we_do(node: Node, kernel: Linux
         node.exec("ip", "route", "add", "10.0.9.9", "dev", "eth0")
         node.exec("ip", "route", "replace", "10.0.9.9", "dev", "eth0", "scope", "link", "src", "10.0.1.10")
         node.exec("ip", "link", "set", "eth0", "mtu", "1400")
-        found: list[object] = []
+        found: list[tuple[object, bool]] = []
 
         def seen() -> bool:
             changes, lost = node.run(events.drain)
             assert not lost
             found.extend((change.item, change.gone) for change in changes)
-            return any(isinstance(item, LinkFacts) and item.mtu == 1400 for item, _ in found)  # type: ignore[misc]
+            return any(isinstance(item, LinkFacts) and item.mtu == 1400 for item, _ in found)
 
         eventually(seen, "the link's event")
         assert (theirs, True) in found
         assert (Route(254, "10.0.9.9/32", "eth0", prefsrc="10.0.1.10"), True) in found, "a replaced route"
-        assert not [item for item, _ in found if item == ours]  # type: ignore[misc]
+        assert not [item for item, _ in found if item == ours]
     finally:
         events.close()
 

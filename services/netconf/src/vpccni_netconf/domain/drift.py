@@ -13,12 +13,15 @@ from vpccni_netconf.domain.names import (
     FROM_POD,
     HOST,
     LOCAL_MOVED,
+    MAIN_RULE,
     MAIN_TABLE,
     TO_POD,
 )
 from vpccni_netconf.domain.objects import Address, Link, LinkFacts, Route, Rule
 
-_OUR_PRIORITIES: Final = frozenset({0, BRANCH_IIF, LOCAL_MOVED, TO_POD, HOST, EXTERNAL_SERVICE, FROM_POD, FROM_ENI})
+_OUR_PRIORITIES: Final = frozenset(
+    {0, BRANCH_IIF, LOCAL_MOVED, TO_POD, HOST, EXTERNAL_SERVICE, FROM_POD, FROM_ENI, MAIN_RULE}
+)
 FIGHT_REPAIRS: Final = 4
 FIGHT_WINDOW_S: Final = 60.0
 

@@ -24,6 +24,8 @@ HOST: Final = 1024
 EXTERNAL_SERVICE: Final = 1535
 FROM_POD: Final = 1536
 FROM_ENI: Final = 32765
+MAIN_RULE: Final = 32766
+"""The kernel's own look-up of the main table."""
 
 DEFAULT_CONNMARK: Final = 0x80
 MIN_MTU: Final = 576

@@ -11,6 +11,7 @@ from vpccni_netconf.domain.names import (
     HOST,
     LOCAL_MOVED,
     LOCAL_TABLE,
+    MAIN_RULE,
     MAIN_TABLE,
     VPC_GATEWAY_V6,
 )
@@ -27,6 +28,8 @@ def plan_host(spec: HostSpec, primary_link: str) -> tuple[Object, ...]:
         Link(primary_link, mtu=spec.eni_mtu),
         *_local_rules(spec),
         *_mark_rules(spec),
+        # The kernel's own, and never removed by us; but `ip rule flush` takes it, and with it pods' way into the VPC.
+        Rule(spec.family, MAIN_RULE, MAIN_TABLE),
         *(Rule(4, EXTERNAL_SERVICE, MAIN_TABLE, dst=cidr) for cidr in spec.external_service_cidrs if not spec.ipv6),
     )
 

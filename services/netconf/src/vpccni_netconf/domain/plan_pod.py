@@ -27,17 +27,17 @@ def plan_pod_inside(spec: PodSpec, host_mac: str) -> tuple[Object, ...]:
     gateway = pod_gateway(spec.family, spec.index)
     table = spec.index or MAIN_TABLE
     dev = spec.ifname
-    inside: list[Object] = [
+    # On further network cards the pod chooses the way out by its source address.
+    choice = (Rule(spec.family, _POD_INDEX_PRIORITY, table, src=host_cidr(spec.address)),) if spec.index else ()
+    return (
         *_inside_sysctls(spec),
         Link(dev, mtu=spec.mtu),
         Route(table, host_cidr(gateway), dev),
+        *choice,
         Route(table, default_cidr(spec.family), dev, gateway=gateway),
         Address(dev, host_cidr(spec.address)),
         Neighbour(dev, gateway, host_mac),
-    ]
-    if spec.index:
-        inside.append(Rule(spec.family, _POD_INDEX_PRIORITY, table, src=host_cidr(spec.address)))
-    return tuple(inside)
+    )
 
 
 def _inside_sysctls(spec: PodSpec) -> tuple[Sysctl, ...]:

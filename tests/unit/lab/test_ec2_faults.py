@@ -252,6 +252,18 @@ def test_an_attach_is_stuck_for_as_long_as_the_fault_stands(bed: Bed) -> None:
     assert bed.status(eni_id) == "attached"
 
 
+def test_a_counted_attach_stuck_holds_up_only_so_many(bed: Bed) -> None:
+    bed.ec2.faults.add({"kind": "attach-stuck", "count": 1, "expires": bed.clock.now + 50})
+    first, second = bed.create(), bed.create()
+    bed.attach(first, 1)
+    bed.attach(second, 2)
+    assert (bed.status(first), bed.status(second)) == ("attaching", "attached")
+    bed.pass_time(49)
+    assert bed.status(first) == "attaching"
+    bed.pass_time(2)
+    assert bed.status(first) == "attached"
+
+
 def test_describes_can_be_stale(bed: Bed) -> None:
     bed.pass_time(100)
     eni_id = bed.create()

@@ -359,15 +359,13 @@ def test_named_addresses_and_prefixes_are_taken_as_asked(bed: Bed) -> None:
 def test_unassign_refuses_what_the_eni_does_not_hold_and_the_primary(bed: Bed) -> None:
     eni_id = bed.create(SecondaryPrivateIpAddressCount=2)
     eni = bed.ec2.eni(eni_id)
-    for address in ("10.0.1.250", eni.private_ip):
-        both = [eni.secondary_ips[0], address]
-        refused(
-            "InvalidParameterValue",
-            lambda both=both: bed.call(
-                "UnassignPrivateIpAddresses", NetworkInterfaceId=eni_id, PrivateIpAddresses=both
-            ),
-            "are not assigned to interface",
-        )
+
+    def unassign(address: str) -> None:
+        addresses = [eni.secondary_ips[0], address]
+        bed.call("UnassignPrivateIpAddresses", NetworkInterfaceId=eni_id, PrivateIpAddresses=addresses)
+
+    refused("InvalidParameterValue", lambda: unassign("10.0.1.250"), "are not assigned to interface")
+    refused("InvalidParameterValue", lambda: unassign(eni.private_ip), "are not assigned to interface")
     assert bed.ec2.eni(eni_id) == eni
 
 

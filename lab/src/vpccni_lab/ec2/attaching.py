@@ -43,11 +43,17 @@ def attach(
     world.put_eni(dataclasses.replace(eni, attachment=attachment))
     world.attached.setdefault(instance_id, {})[eni_id] = None
     world.by_attachment[attachment.id] = eni_id
-    delay = 0.0 if at_once else _delay(world, Kind.ATTACH_DELAY, "AttachNetworkInterface", eni, world.timings.attach)
-    if delay:
-        world.timeline.at(now + delay, lambda: _attached(world, eni_id, attachment.id))
-    else:
+    if at_once:
         _attached(world, eni_id, attachment.id)
+        return attachment
+    scope = world.scope(action="AttachNetworkInterface", subnet=eni.subnet_id, instance=instance_id)
+    stuck, late = (world.faults.find(kind, scope, now) for kind in (Kind.ATTACH_STUCK, Kind.ATTACH_DELAY))
+    delay = late.seconds if late else world.timings.attach
+    stuck_by = stuck.id if stuck else ""
+    if delay:
+        world.timeline.at(now + delay, lambda: _attached(world, eni_id, attachment.id, stuck_by))
+    else:
+        _attached(world, eni_id, attachment.id, stuck_by)
     return attachment
 
 
@@ -83,13 +89,8 @@ def _attachments(world: World, instance_id: str) -> list[Attachment]:
     return [eni.attachment for eni in world.enis_of(instance_id) if eni.attachment]
 
 
-def _delay(world: World, kind: Kind, action: str, eni: Eni, otherwise: float) -> float:
-    scope = world.scope(action=action, subnet=eni.subnet_id, instance=world.enis[eni.id].instance_id)
-    fault = world.faults.find(kind, scope, world.now())
-    return fault.seconds if fault else otherwise
-
-
-def _attached(world: World, eni_id: str, attachment_id: str) -> None:
+def _attached(world: World, eni_id: str, attachment_id: str, stuck_by: str = "") -> None:
+    """``stuck_by``: id of the fault that holds this attach up, for as long as it is set."""
     eni = world.enis.get(eni_id)
     if (
         eni is None
@@ -98,9 +99,8 @@ def _attached(world: World, eni_id: str, attachment_id: str) -> None:
         or eni.attachment.status != "attaching"
     ):
         return
-    scope = world.scope(action="AttachNetworkInterface", subnet=eni.subnet_id, instance=eni.instance_id)
-    if world.faults.stands(Kind.ATTACH_STUCK, scope, world.now()):
-        world.timeline.at(world.now() + _STUCK_RECHECK, lambda: _attached(world, eni_id, attachment_id))
+    if stuck_by and world.faults.is_set(stuck_by, world.now()):
+        world.timeline.at(world.now() + _STUCK_RECHECK, lambda: _attached(world, eni_id, attachment_id, stuck_by))
         return
     eni = world.put_eni(dataclasses.replace(eni, attachment=dataclasses.replace(eni.attachment, status="attached")))
     world.emit(events.EniAttached(world.instances[eni.instance_id], eni))
@@ -121,11 +121,11 @@ def detach(world: World, attachment_id: str, *, force: bool = False) -> None:
         )
     if attachment.status == "detaching" and not force:
         return
-    delay = 0.0 if force else _delay(world, Kind.DETACH_DELAY, "DetachNetworkInterface", eni, world.timings.detach)
-    was_linked = attachment.status in ("attached", "detaching")
-    status = dataclasses.replace(attachment, status="detaching" if was_linked else "attaching")
-    if delay and was_linked:
-        world.put_eni(dataclasses.replace(eni, attachment=status))
+    scope = world.scope(action="DetachNetworkInterface", subnet=eni.subnet_id, instance=eni.instance_id)
+    late = None if force else world.faults.find(Kind.DETACH_DELAY, scope, world.now())
+    delay = late.seconds if late else 0.0 if force else world.timings.detach
+    if delay and eni.on_wire:
+        world.put_eni(dataclasses.replace(eni, attachment=dataclasses.replace(attachment, status="detaching")))
         world.timeline.at(world.now() + delay, lambda: _detached(world, eni_id, attachment_id))
     else:
         _detached(world, eni_id, attachment_id)

@@ -42,8 +42,7 @@ def not_found(code: str, what: str, ids: Iterable[str]) -> Ec2Error:
     return Ec2Error(code, f"The {what}s '{', '.join(names)}' do not exist")
 
 
-def subnet_full(subnet_id: str) -> Ec2Error:
-    del subnet_id
+def subnet_full() -> Ec2Error:
     return Ec2Error(
         "InsufficientFreeAddressesInSubnet",
         "The specified subnet does not have enough free addresses to satisfy the request.",

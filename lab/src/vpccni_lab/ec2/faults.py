@@ -26,7 +26,7 @@ class Kind(enum.StrEnum):
     SUBNET_FULL = "subnet-full"  # InsufficientFreeAddressesInSubnet
     NO_PREFIX = "no-prefix"  # no aligned block is left: InsufficientCidrBlocks
     ATTACH_DELAY = "attach-delay"  # [seconds] attaching takes this long
-    ATTACH_STUCK = "attach-stuck"  # stays attaching while the fault stands
+    ATTACH_STUCK = "attach-stuck"  # stays attaching for as long as the fault is set
     DETACH_DELAY = "detach-delay"  # [seconds] detaching takes this long
     DESCRIBE_STALE = "describe-stale"  # [seconds] describe calls show ENIs as they were that long ago
     IMDS_STALE = "imds-stale"  # [seconds] IMDS shows the state of that long ago
@@ -190,9 +190,10 @@ class FaultTable:
             return row.fault
         return None
 
-    def stands(self, kind: Kind, scope: Scope, now: float) -> bool:
-        """Whether one applies, without counting it."""
-        return bool(self._rows) and any(True for _ in self._standing(kind, scope, now))
+    def is_set(self, fault_id: str, now: float) -> bool:
+        """Whether this fault is there and has not expired (its count may be used up)."""
+        row = self._rows.get(fault_id)
+        return row is not None and (row.fault.expires is None or now < row.fault.expires)
 
     def _admits(self, row: _Row, scope: Scope, now: float) -> bool:
         fault = row.fault
@@ -207,7 +208,17 @@ class FaultTable:
         return admitted
 
 
-_MUTATING: tuple[str, ...] = ("Allocate*", "Ass*", "Attach*", "Authorize*", "Create*", "Delete*", "Detach*", "Dis*", "Modify*")
+_MUTATING: tuple[str, ...] = (
+    "Allocate*",
+    "Ass*",
+    "Attach*",
+    "Authorize*",
+    "Create*",
+    "Delete*",
+    "Detach*",
+    "Dis*",
+    "Modify*",
+)
 _MUTATING += ("Re*", "Run*", "Terminate*", "Unassign*")
 
 # What EC2 grants an account per Region and API by default (EC2 developer guide, "Request throttling"): bucket of 100

@@ -101,15 +101,19 @@ def check_fits(kind: InstanceType, eni: Eni, *, more4: Wish = NOTHING, more6: Wi
 # Choosing
 
 
+def _check_faults(world: World, subnet: Subnet, wish: Wish) -> None:
+    if world.fault(Kind.SUBNET_FULL, subnet=subnet.id):
+        raise errors.subnet_full()
+    if wish.wants_prefixes and world.fault(Kind.NO_PREFIX, subnet=subnet.id):
+        raise errors.no_cidr_block()
+
+
 def grant_ipv4(world: World, subnet: Subnet, wish: Wish) -> Granted:
     """Take addresses out of the subnet: all of the wish or an error and nothing."""
     pool = world.ipv4[subnet.id]
     if not wish.size:
         return Granted()
-    if world.fault(Kind.SUBNET_FULL, subnet=subnet.id):
-        raise errors.subnet_full(subnet.id)
-    if wish.wants_prefixes and world.fault(Kind.NO_PREFIX, subnet=subnet.id):
-        raise errors.no_cidr_block()
+    _check_faults(world, subnet, wish)
     if wish.wants_prefixes:
         return Granted(prefixes=_grant_ipv4_prefixes(subnet, pool, wish))
     if wish.addresses:
@@ -118,7 +122,7 @@ def grant_ipv4(world: World, subnet: Subnet, wish: Wish) -> Granted:
         try:
             taken = pool.take_any(wish.count)
         except PoolFullError as error:
-            raise errors.subnet_full(subnet.id) from error
+            raise errors.subnet_full() from error
     return Granted(addresses=tuple(str(IPv4Address(value)) for value in taken))
 
 
@@ -146,17 +150,14 @@ def grant_ipv6(world: World, subnet: Subnet, wish: Wish) -> Granted:
     pool = world.ipv6.get(subnet.id)
     if pool is None:
         raise errors.invalid_value(f"The subnet '{subnet.id}' does not have any IPv6 CIDR block associated")
-    if world.fault(Kind.SUBNET_FULL, subnet=subnet.id):
-        raise errors.subnet_full(subnet.id)
+    _check_faults(world, subnet, wish)
     if wish.wants_prefixes:
-        return Granted(prefixes=_grant_ipv6_prefixes(world, subnet, pool, wish))
+        return Granted(prefixes=_grant_ipv6_prefixes(subnet, pool, wish))
     taken = _take_named(wish.addresses, subnet, pool) if wish.addresses else pool.take_any(wish.count)
     return Granted(addresses=tuple(str(IPv6Address(value)) for value in taken))
 
 
-def _grant_ipv6_prefixes(world: World, subnet: Subnet, pool: Ipv6Pool, wish: Wish) -> tuple[str, ...]:
-    if world.fault(Kind.NO_PREFIX, subnet=subnet.id):
-        raise errors.no_cidr_block()
+def _grant_ipv6_prefixes(subnet: Subnet, pool: Ipv6Pool, wish: Wish) -> tuple[str, ...]:
     if wish.prefixes:
         bases = [prefix_base(text, IPV6_PREFIX_LEN) for text in wish.prefixes]
         try:

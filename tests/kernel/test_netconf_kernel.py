@@ -352,8 +352,6 @@ def test_the_model_kernel_behaves_as_the_kernel(node: Node, kernel: LinuxKernel)
             node.run(body)
         finally:
             node.exec("ip", "link", "del", "m0")
-            for priority in ("512", "1536"):
-                while node.exec("ip", "rule", "show", "pref", priority):
-                    node.exec("ip", "rule", "del", "pref", priority)
+            node.run(lambda: kernel.host.apply([PurgeRules(Rule(4, priority, 0)) for priority in (512, 1536)]))
 
     run()

@@ -211,20 +211,6 @@ def test_images_are_given_a_tag_and_a_policy(objects: Objects) -> None:
 # What a feature changes, beyond being well formed.
 
 
-def test_rbac_has_what_the_settings_need_and_nothing_else() -> None:
-    def verbs(env: dict[str, Any]) -> dict[str, set[str]]:
-        rules = one(render({"env": env}), "ClusterRole")["rules"]
-        return {resource: set(rule["verbs"]) for rule in rules for resource in rule.get("resources", ())}
-
-    plain = verbs({"ANNOTATE_POD_IP": "false"})
-    assert set(plain) == {"nodes", "pods", "events"}
-    assert "patch" not in plain["pods"] | plain["nodes"]
-    assert verbs({"ANNOTATE_POD_IP": "true"})["pods"] == plain["pods"] | {"patch"}
-    assert verbs({"ENABLE_POD_ENI": True})["cninodes"] == {"get", "list", "watch", "patch"}
-    assert verbs({"AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG": "1"})["eniconfigs"] == {"get", "list", "watch"}
-    assert verbs({"VPCCNI_STARTUP_TAINT": "x"})["nodes"] == plain["nodes"] | {"patch"}
-
-
 def test_adopted_daemonset_keeps_its_one_label() -> None:
     daemonset = one(render(FEATURES["eks_adopted"]), "DaemonSet")
     assert daemonset["spec"]["selector"]["matchLabels"] == {"k8s-app": "aws-node"}

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from vpccni_chart import combinations, manifest, schema, settings_table
+from vpccni_chart import combinations, iam, manifest, schema, settings_table
 
 REPO: Final = Path(__file__).resolve().parents[5]
 
@@ -31,6 +31,7 @@ def generated() -> Iterator[tuple[Path, str]]:
     yield REPO / "deploy/cli/src/vpccni_cli/data/settings.json", text
     whole = schema.schema(rows, cases, defaults, settings_table.CHART_SETS)
     yield manifest.CHART / "values.schema.json", json.dumps(whole, indent=1) + "\n"
+    yield REPO / "docs/iam-policy.md", iam.page()
 
 
 def rendered() -> Iterator[tuple[Path, str]]:

@@ -1,4 +1,8 @@
-"""EC2's client errors: code, HTTP status and message text in EC2's form (codes: EC2 API reference, "Error codes")."""
+"""EC2's client errors: code, HTTP status and message text in EC2's form (codes: EC2 API reference, "Error codes").
+
+Texts that programs are known to match on are EC2's own, as seen in public error reports; where none was to be found (prefixes
+on Xen, addresses outside the subnet, unknown network cards) code and form are EC2's and the words are the lab's.
+"""
 
 from __future__ import annotations
 

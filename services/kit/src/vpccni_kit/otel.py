@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator, Sequence
 
 from opentelemetry import trace
@@ -13,9 +14,11 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
 from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
+from vpccni_kit.otel_collector import Collector, WatchedExporter, reachable
+from vpccni_kit.otel_keep import KeepFailedAndSlow, RecordAll
 from vpccni_kit.telemetry import Attributes, AttributeValue, Span, parse_traceparent
 
-_SHUTDOWN_MS = 2000
+_SHUTDOWN_S = 2.0
 
 
 class _Ids(IdGenerator):
@@ -36,13 +39,15 @@ class _Ids(IdGenerator):
 
 
 class _OtelSpan:
-    def __init__(self, inner: trace.Span) -> None:
+    def __init__(self, inner: trace.Span, keeper: KeepFailedAndSlow) -> None:
         self._inner = inner
+        self._keeper = keeper
 
     @property
     def traceparent(self) -> str:
         context = self._inner.get_span_context()
-        return f"00-{context.trace_id:032x}-{context.span_id:016x}-{int(context.trace_flags):02x}"
+        sampled = context.trace_flags.sampled or self._keeper.keeps(context.trace_id)
+        return f"00-{context.trace_id:032x}-{context.span_id:016x}-{int(sampled):02x}"
 
     def set(self, key: str, value: AttributeValue) -> None:
         self._inner.set_attribute(key, value)
@@ -50,8 +55,19 @@ class _OtelSpan:
     def event(self, name: str, attributes: Attributes | None = None) -> None:
         self._inner.add_event(name, dict(attributes or {}))
 
+    def link(self, traceparent: str) -> None:
+        context = _context(traceparent)
+        if context is not None:
+            self._inner.add_link(context)
+
+    def keep(self) -> None:
+        context = self._inner.get_span_context()
+        if not context.trace_flags.sampled:
+            self._keeper.keep(context.trace_id)
+
     def fail(self, reason: str, message: str) -> None:
         self._inner.set_attribute("vpccni.reason", reason)
+        self._inner.set_attribute("error.type", reason)
         self._inner.set_status(Status(StatusCode.ERROR, message))
 
 
@@ -64,23 +80,45 @@ def _context(traceparent: str) -> SpanContext | None:
 
 
 class OtelBackend:
-    """One tracer provider with a batching OTLP exporter; an absent collector costs the caller nothing."""
+    """Two tracer providers (this service; the plugin, on whose behalf ipam records) before one batching OTLP exporter."""
 
-    def __init__(self, service: str, attributes: Attributes) -> None:
+    def __init__(self, service: str, attributes: Attributes, endpoint: str, slow_s: float) -> None:
         self._ids = _Ids()
-        resource = Resource.create({"service.name": service, **attributes})
-        self._provider = TracerProvider(resource=resource, id_generator=self._ids)
-        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        self._collector = Collector(lambda: reachable(endpoint))
+        batch = BatchSpanProcessor(WatchedExporter(OTLPSpanExporter(), self._collector))
+        self._keeper = KeepFailedAndSlow(batch, int(slow_s * 1e9))
+        resource = Resource.create({**attributes, "service.name": service, "service.namespace": "vpccni"})
+        self._provider = TracerProvider(resource=resource, id_generator=self._ids, shutdown_on_exit=False)
+        self._sampler = RecordAll(
+            self._provider.sampler
+        )  # the standard variables' one: OTEL_TRACES_SAMPLER and its _ARG
+        plugin = Resource.create({**attributes, "service.name": "aws-cni", "service.namespace": "vpccni"})
+        self._plugin_provider = TracerProvider(resource=plugin, id_generator=self._ids, shutdown_on_exit=False)
+        for provider in (self._provider, self._plugin_provider):
+            provider.sampler = self._sampler
+            provider.add_span_processor(self._keeper)
         self._tracer = self._provider.get_tracer("vpccni")
-        plugin = Resource.create({**attributes, "service.name": "aws-cni"})
-        self._plugin_provider = TracerProvider(resource=plugin, id_generator=self._ids)
-        self._plugin_provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._plugin_tracer = self._plugin_provider.get_tracer("vpccni")
+        self._collector.check()
+
+    @property
+    def exporting(self) -> bool:
+        """False while the collector is away: then spans are not worth making."""
+        return self._collector.up
+
+    def begin(self, traceparent: str) -> str:
+        """The traceparent with the flag of our sampler's decision: for a trace of whose root nobody has decided yet."""
+        parsed = parse_traceparent(traceparent)
+        if parsed is None:
+            return traceparent
+        return f"00-{parsed[0]}-{parsed[1]}-{int(self._sampler.samples(int(parsed[0], 16), '')):02x}"
 
     def shutdown(self) -> None:
-        for provider in (self._provider, self._plugin_provider):
-            provider.force_flush(_SHUTDOWN_MS)
-            provider.shutdown()
+        """Exports what is queued, for at most two seconds."""
+        self._collector.close()
+        flush = threading.Thread(target=self._keeper.shutdown, name="otel-shutdown", daemon=True)
+        flush.start()
+        flush.join(_SHUTDOWN_S if self._collector.up else 0.0)
 
     @contextlib.contextmanager
     def span(
@@ -98,7 +136,7 @@ class OtelBackend:
             name, context=context, kind=kind, attributes=dict(attributes), links=linked, record_exception=False
         )
         try:
-            yield _OtelSpan(inner)
+            yield _OtelSpan(inner, self._keeper)
         finally:
             inner.end()
 

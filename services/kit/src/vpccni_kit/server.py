@@ -41,10 +41,21 @@ def status_code(reason: Reason) -> grpc.StatusCode:
 
 
 class CallInterceptor(_Interceptor):
-    """See the module docstring. ``refused_while_draining``: full method names that take on new work (AddPod)."""
+    """See the module docstring. ``refused_while_draining``: full method names that take on new work (AddPod).
 
-    def __init__(self, service: str, metrics: Metrics, refused_while_draining: Sequence[str] = ()) -> None:
+    ``opens_traces``: the callers (the plugin) do not sample, this service does it for them.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        metrics: Metrics,
+        refused_while_draining: Sequence[str] = (),
+        *,
+        opens_traces: bool = False,
+    ) -> None:
         self._service = service
+        self._opens_traces = opens_traces
         self._metrics = metrics
         self._refused = frozenset(refused_while_draining)
         self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
@@ -75,17 +86,18 @@ class CallInterceptor(_Interceptor):
         name = f"{self._service}.{short}"
         refused = method in self._refused
         attributes = {"rpc.system": "grpc", "rpc.method": short, "rpc.service": method.split("/")[1]}
+        from_plugin = self._opens_traces
 
         async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
             started = time.perf_counter()
             outcome = "ok"
             self.in_flight += 1
-            parent = ""
-            for key, value in context.invocation_metadata() or ():
-                if key == "traceparent":
-                    parent = str(value)
+            metadata = dict(context.invocation_metadata() or ())
+            parent = str(metadata.get("traceparent", ""))
+            # The plugin opens a trace for the runtime that gave it none, and does not sample: that is left to us.
+            undecided = from_plugin and "vpccni-parent" not in metadata
             try:
-                with telemetry.span(name, parent=parent, attributes=attributes, server=True):
+                with telemetry.span(name, parent=parent, attributes=attributes, server=True, undecided=undecided):
                     try:
                         if refused and self.draining:
                             raise ReasonError(Reason.DRAINING, f"{self._service} is shutting down")
@@ -107,7 +119,10 @@ class CallInterceptor(_Interceptor):
                 await context.abort(status_code(error.reason), error.message, trailers)
             finally:
                 self.in_flight -= 1
-                self._metrics.rpc_seconds.labels(short, outcome).observe(time.perf_counter() - started)
+                trace_id = parent[3:35] if telemetry.exporting() else ""
+                self._metrics.rpc_seconds.labels(short, outcome).observe(
+                    time.perf_counter() - started, {"trace_id": trace_id} if trace_id else None
+                )
 
         return call
 

@@ -2,7 +2,8 @@
 
 Off unless OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set (OTEL_SDK_DISABLED wins): then the SDK
 is not even imported (it costs some 15 MB per process). Trace context travels as W3C ``traceparent`` either way, so that
-logs carry trace ids.
+logs carry trace ids. OTEL_TRACES_SAMPLER and OTEL_TRACES_SAMPLER_ARG choose traces; those that failed, waited for an address or
+took VPCCNI_TRACE_SLOW seconds (default 1) are exported in any case. While the collector is away no spans are made.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import contextvars
 import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
     from vpccni_kit.otel import OtelBackend
@@ -28,6 +29,8 @@ class Span(Protocol):
     def traceparent(self) -> str: ...
     def set(self, key: str, value: AttributeValue) -> None: ...
     def event(self, name: str, attributes: Attributes | None = None) -> None: ...
+    def link(self, traceparent: str) -> None: ...
+    def keep(self) -> None: ...
     def fail(self, reason: str, message: str) -> None: ...
 
 
@@ -45,9 +48,18 @@ class _LightSpan:
     def event(self, name: str, attributes: Attributes | None = None) -> None:
         """Dropped."""
 
+    def link(self, traceparent: str) -> None:
+        """Dropped."""
+
+    def keep(self) -> None:
+        """Dropped."""
+
     def fail(self, reason: str, message: str) -> None:
         """Dropped."""
 
+
+SLOW_S: Final = 1.0
+"""Seconds from which a span counts as slow."""
 
 _current: contextvars.ContextVar[Span | None] = contextvars.ContextVar("vpccni_span", default=None)
 _backend: OtelBackend | None = None
@@ -62,14 +74,28 @@ def setup(service: str, attributes: Attributes, environ: Mapping[str, str] = os.
         return False
     from vpccni_kit.otel import OtelBackend
 
-    _backend = OtelBackend(service, attributes)
+    _backend = OtelBackend(service, attributes, endpoint, _slow_s(environ.get("VPCCNI_TRACE_SLOW", "")))
     return True
+
+
+def _slow_s(text: str) -> float:
+    """Seconds; what is not a number above zero is the default."""
+    try:
+        given = float(text)
+    except ValueError:
+        return SLOW_S
+    return given if given > 0 else SLOW_S
 
 
 def shutdown() -> None:
     """Flushes what is queued, for at most two seconds."""
     if _backend is not None:
         _backend.shutdown()
+
+
+def exporting() -> bool:
+    """True while spans go somewhere."""
+    return _backend is not None and _backend.exporting
 
 
 def current() -> Span | None:
@@ -107,11 +133,15 @@ def span(
     links: Sequence[str] = (),
     server: bool = False,
     client: bool = False,
+    undecided: bool = False,
 ) -> Iterator[Span]:
-    """Opens a span below ``parent`` (a traceparent) or the current span. An exception marks it failed and passes on."""
+    """Opens a span below ``parent`` (a traceparent) or the current span. An exception marks it failed and passes on.
+
+    ``undecided``: nobody has sampled the parent's trace yet; our sampler does.
+    """
     remote = parent or current_traceparent()
     made: Span
-    if _backend is None:
+    if _backend is None or not _backend.exporting:
         known = parse_traceparent(remote)
         trace_id = known[0] if known else secrets.token_hex(16)
         made = _LightSpan(f"00-{trace_id}-{secrets.token_hex(8)}-01")
@@ -121,6 +151,8 @@ def span(
         finally:
             _current.reset(token)
         return
+    if undecided:
+        remote = _backend.begin(remote)
     with _backend.span(name, remote, attributes or {}, links, server=server, client=client) as made:
         token = _current.set(made)
         try:
@@ -137,5 +169,5 @@ def record(
     name: str, traceparent: str, *, parent: str, start_ns: int, end_ns: int, attributes: Attributes, failed: str = ""
 ) -> None:
     """Exports a finished span on behalf of a process that cannot (the plugin): its identity is ``traceparent``."""
-    if _backend is not None:
+    if _backend is not None and _backend.exporting:
         _backend.record(name, traceparent, parent, start_ns, end_ns, attributes, failed)

@@ -124,7 +124,7 @@ class Ipam:
         )
         start_up.read_checkpoint(self.store.load(), self.store.set_aside)
         await self.health.up("store")
-        server = Server(CallInterceptor("ipam", self.metrics, (ADD_METHOD,)), self.health)
+        server = Server(CallInterceptor("ipam", self.metrics, (ADD_METHOD,), opens_traces=True), self.health)
         await server.start(
             self.values[s.IPAM_SOCKET],
             lambda made: ipam_pb2_grpc.add_IpamServicer_to_server(self.servicer, made),
@@ -144,7 +144,7 @@ class Ipam:
 
     async def _run(self, start_up: StartUp) -> None:
         times = StartUpTimes(self.metrics)
-        with self.tally.doing("nodeInit"):
+        with self.tally.doing("nodeInit"), telemetry.span("ipam.start_up"):
             if self.with_kubernetes:
                 await self._ask_kubernetes()
             await start_up()
@@ -195,9 +195,11 @@ class Ipam:
     async def _pages(self) -> None:
         """Metrics and introspection; a taken port is said and does not stop the node."""
         if not self.values[s.DISABLE_METRICS]:
-            install(
-                self.metrics, PoolCollector(self.owner, self.grow, self.tally, lambda: self.enis.unmanaged), self.tally
+            self.metrics.watch_health(self.health)
+            collector = PoolCollector(
+                self.owner, self.grow, self.tally, lambda: self.enis.unmanaged, self.pending.count
             )
+            install(self.metrics, collector, self.tally)
             try:
                 self.metrics.serve(self.values[s.METRICS_PORT])
             except OSError as error:
@@ -254,7 +256,7 @@ async def start(life: lifecycle.Lifecycle) -> None:
 def main() -> int:
     values = read(s.SETTINGS, os.environ)
     logs.setup("ipam", values[s.LOGLEVEL], values[s.LOG_FILE])
-    telemetry.setup("ipam", {"service.version": VERSION, "host.name": values[s.MY_NODE_NAME]})
+    telemetry.setup("ipam", {"service.version": VERSION, "k8s.node.name": values[s.MY_NODE_NAME]})
     return lifecycle.main("ipam", start)
 
 

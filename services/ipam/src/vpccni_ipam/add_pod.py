@@ -147,12 +147,14 @@ class AddPod:
     async def _wait(self, attempt: _Attempt, wiring: Wiring) -> Assignment:
         call = attempt.call
         with telemetry.span("pool.wait") as span:
+            span.keep()
             attempt.waiter = self._owner.enqueue(call.key, call.pod, wiring, self._wait_bound(call))
             if attempt.abandoned:
                 attempt.abandon()
             try:
                 return await attempt.waiter.future
             finally:
+                span.link(self._owner.growth.traceparent)
                 span.set("vpccni.growth", self._owner.growth.traceparent)
 
     async def _realise(self, item: Assignment, call: AddCall) -> None:

@@ -157,6 +157,8 @@ def _describe(container_id: str, namespace: str, name: str) -> None:
     if span is not None:
         span.set("vpccni.container", container_id)
         span.set("vpccni.pod", f"{namespace}/{name}")
+        span.set("k8s.namespace.name", namespace)
+        span.set("k8s.pod.name", name)
 
 
 async def _recorded(name: str, request: Any, context: Any, verb: Callable[[Any, float], Awaitable[T]]) -> T:

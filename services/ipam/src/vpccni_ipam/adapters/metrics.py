@@ -7,7 +7,7 @@ from typing import Final
 
 from prometheus_client.metrics_core import Metric
 from vpccni_api.version import VERSION
-from vpccni_kit.metrics import Metrics
+from vpccni_kit.metrics import Metrics, counter_as_named
 
 from vpccni_ipam.domain.targets import PREFIX_SIZE, deficit
 from vpccni_ipam.grow import Grow
@@ -30,20 +30,10 @@ _COUNTERS: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
 }
 
 
-class _PlainCounter(str):
-    """The type name "counter" for a metric whose name does not end in _total: prometheus_client renames what compares
-    equal to "counter", and the original's names must stay."""
-
-    __slots__ = ()
-    __hash__ = str.__hash__
-
-    def __eq__(self, other: object) -> bool:
-        return False
-
-
 def _metric(name: str, text: str, kind: str, samples: Iterable[tuple[dict[str, str], float]]) -> Metric:
     made = Metric(name, text, "gauge")
-    made.type = _PlainCounter("counter") if kind == "counter" else kind
+    if kind == "counter":
+        counter_as_named(made)
     for labels, value in samples:
         made.add_sample(name, labels, value)
     return made
@@ -52,8 +42,16 @@ def _metric(name: str, text: str, kind: str, samples: Iterable[tuple[dict[str, s
 class PoolCollector:
     """Collected on the metrics thread: reads, never changes."""
 
-    def __init__(self, owner: PoolOwner, grow: Grow, tally: Tally, unmanaged: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        owner: PoolOwner,
+        grow: Grow,
+        tally: Tally,
+        unmanaged: Callable[[], int],
+        queued_dels: Callable[[], int],
+    ) -> None:
         self._owner = owner
+        self._queued_dels = queued_dels
         self._grow = grow
         self._tally = tally
         self._unmanaged = unmanaged
@@ -93,6 +91,7 @@ class PoolCollector:
             ("awscni_total_ipv4_prefixes", "Prefixes in the pool", supply.prefixes),
             ("vpccni_pool_deficit", "Addresses short of the target; negative: over it", missing),
             ("vpccni_waiting_adds", "ADDs that wait for an address", supply.waiting),
+            ("vpccni_queued_dels", "DELs that wait on disk until ipam or netconf can do them", self._queued_dels()),
         )
         for name, text, value in plain:
             yield _metric(name, text, "gauge", [({}, value)])
@@ -104,6 +103,11 @@ class PoolCollector:
         }
         yield _metric(
             "vpccni_pool_addresses", "Addresses by state", "gauge", [({"state": s}, n) for s, n in states.items()]
+        )
+        error = self._owner.growth.error or self._owner.growth.limit
+        blocked = [({"reason": str(error.reason)}, 1.0)] if error else []
+        yield _metric(
+            "vpccni_growth_blocked", "1 while the pool is low and cannot grow, with the reason", "gauge", blocked
         )
         yield _metric("awscni_build_info", "Build", "gauge", [({"version": VERSION, "goversion": ""}, 1)])
 

@@ -67,6 +67,13 @@ class PendingDelDirectory:
         except OSError as error:
             raise ReasonError(Reason.STORE_FAILED, f"{self._path}: {error.strerror}") from error
 
+    def count(self) -> int:
+        """DELs that wait in the directory."""
+        try:
+            return sum(name.endswith(".json") and not name.startswith(".") for name in os.listdir(self._path))
+        except OSError:
+            return 0
+
     def entries(self) -> list[PendingDel]:
         """Oldest first. What cannot be read is set aside under a hidden name; what is too old is dropped; both are logged."""
         found: list[tuple[float, PendingDel]] = []

@@ -36,8 +36,9 @@ async def start(life: lifecycle.Lifecycle) -> None:
     for bad in values.bad:
         log.warning("%s", bad)
         metrics.bad_settings.labels(bad.name).inc()
-    telemetry.setup("netconf", {"service.version": VERSION, "host.name": os.environ.get("MY_NODE_NAME", "")})
+    telemetry.setup("netconf", {"service.version": VERSION, "k8s.node.name": os.environ.get("MY_NODE_NAME", "")})
     health = HealthBoard(required=("datapath",))
+    metrics.watch_health(health)
     slow_thread = Worker("slow")
     kernel, leftovers, packet_filter = LinuxKernel(), Leftovers(), HostPacketFilter()
     service = Service(kernel, packet_filter, leftovers, slow_thread, health, metrics, values[settings.PACKET_FILTER])

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from vpccni_api.reasons import ReasonError
+from vpccni_kit import telemetry
 
 from vpccni_netconf.domain.drift import FIGHT_REPAIRS, FIGHT_WINDOW_S, Change, Interests, concerns, is_fight
 from vpccni_netconf.domain.objects import Link, LinkFacts
@@ -122,7 +123,12 @@ class Watcher:
             self._fights.discard(line)
 
     def _publish(self, item: Mended, action: str, message: str) -> None:
-        log.warning("drift %s: %s", action, message, extra={"kind": item.kind, "object": item.line})
+        about = {"vpccni.kind": item.kind, "vpccni.object": item.line, "vpccni.action": action}
+        with telemetry.span("netconf.repair", attributes=about) as span:
+            span.keep()
+            if action == "failed":
+                span.fail("KERNEL_REFUSED", message)
+            log.warning("drift %s: %s", action, message, extra={"kind": item.kind, "object": item.line})
         self._service.drift.publish(DriftEvent(item.kind, item.line, action, message, time.time_ns()))
 
     async def watch_filter(self) -> None:

@@ -58,6 +58,7 @@ async def start(life: Lifecycle) -> None:
     policy, refused = own.policy_of(values)
     _report(values, refused, metrics)
     app = build(values, os.environ, policy, metrics)
+    metrics.watch_health(app.health.board)
     servicer = EniManager(app.describe, app.inventories, app.ensure, app.release, app.clock)
     server = Server(CallInterceptor(SERVICE, metrics, REFUSED_WHILE_DRAINING), app.health.board)
 

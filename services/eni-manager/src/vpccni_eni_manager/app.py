@@ -122,7 +122,8 @@ def build(values: Values, environ: Mapping[str, str], policy: Policy, metrics: M
     imds_client = imds_adapter.ImdsClient(imds_adapter.endpoint_from(environ))
     imds = imds_adapter.Imds(imds_client, threads[1], health.imds)
     transport = _transport(values, environ, imds_client)
-    ec2 = Ec2Api(Ec2Caller(transport, threads[0], clock, AwsMetrics(metrics), health.ec2))
+    aws_metrics = AwsMetrics(metrics)
+    ec2 = Ec2Api(Ec2Caller(transport, threads[0], clock, aws_metrics, health.ec2))
     journal = FileJournal(state / "journal.json")
     inventories = Inventories(ec2, imds, policy)
     describe = Describe(ec2, FileLimitsCache(state / "instance-limits"), inventories, policy, clock)
@@ -144,5 +145,7 @@ def build(values: Values, environ: Mapping[str, str], policy: Policy, metrics: M
         release=ReleaseCapacity(ec2, inventories, remove, choice, policy, clock, locks),
         watch=WatchInventory(inventories, Upkeep(ec2, inventories, policy, clock), policy, clock),
         repair=RepairJournal(ec2, inventories, remove, journal, clock, repaired),
-        sweep=SweepOrphans(ec2, inventories, journal, policy, clock),
+        sweep=SweepOrphans(
+            ec2, inventories, journal, policy, clock, lambda action: aws_metrics.leaked.labels(action).inc()
+        ),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections.abc import Callable
 from typing import Final
 
 from vpccni_api.reasons import ReasonError
@@ -27,7 +28,17 @@ _BUDGET_S: Final = 120.0
 class SweepOrphans:
     """Safe beside other nodes doing the same: an ENI that is gone, or attached by now, is none of our business any more."""
 
-    def __init__(self, ec2: Ec2, inventories: Inventories, journal: Journal, policy: Policy, clock: Clock) -> None:
+    def __init__(
+        self,
+        ec2: Ec2,
+        inventories: Inventories,
+        journal: Journal,
+        policy: Policy,
+        clock: Clock,
+        count: Callable[[str], None] = lambda action: None,
+    ) -> None:
+        """``count`` hears of each ENI that was stamped or deleted."""
+        self._count = count
         self._ec2 = ec2
         self._inventories = inventories
         self._journal = journal
@@ -64,6 +75,7 @@ class SweepOrphans:
                 await self._ec2.tag(one.eni.eni_id, {tags.CREATED_AT_TAG: tags.rfc3339(self._clock.now())}, deadline)
             else:
                 await self._ec2.delete(one.eni.eni_id, deadline)
+            self._count(one.verdict.value)
         except Ec2Error as error:
             if error.code == ENI_NOT_FOUND or error.code in ENI_IN_USE:
                 log.info("%s: another node was faster (%s)", one.eni.eni_id, error.code)

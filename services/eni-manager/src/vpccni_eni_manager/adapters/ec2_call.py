@@ -64,7 +64,7 @@ class Ec2Caller:
         A request that is on the wire is not abandoned: its answer is awaited even past the deadline (at most the HTTP
         timeout), because it may have changed something.
         """
-        with telemetry.span(f"ec2.{api}", client=True, attributes={"rpc.system": "aws-api", "rpc.method": api}) as span:
+        with telemetry.span(f"ec2.{api}", client=True, attributes=_about(api)) as span:
             attempt = 0
             last: Ec2Error | None = None
             while True:
@@ -84,8 +84,15 @@ class Ec2Caller:
                     continue
                 self._change_bucket(api, bucket.succeeded)
                 _end(span, str(answer.get("ResponseMetadata", {}).get("RequestId", "")), attempt)
+                if api == "DescribeSubnets":
+                    self._show_subnets(answer)
                 await self._on_outcome(None)
                 return answer
+
+    def _show_subnets(self, answer: Answer) -> None:
+        for subnet in answer.get("Subnets") or ():
+            zone, free = subnet.get("AvailabilityZone", ""), subnet.get("AvailableIpAddressCount", 0)
+            self._metrics.subnet_free.labels(subnet["SubnetId"], zone).set(free)
 
     async def _failed(self, error: Ec2Error, attempts: int, span: telemetry.Span) -> Ec2Error:
         _end(span, error.request_id, attempts)
@@ -152,6 +159,11 @@ class Ec2Caller:
     def _show(self, kind: ApiClass) -> None:
         self._metrics.bucket_level.labels(kind).set(self._buckets[kind].level)
         self._metrics.bucket_rate.labels(kind).set(self._buckets[kind].rate)
+
+
+def _about(api: str) -> dict[str, str]:
+    """OpenTelemetry's attributes of an AWS SDK call."""
+    return {"rpc.system": "aws-api", "rpc.service": "EC2", "rpc.method": api}
 
 
 def _end(span: telemetry.Span, request_id: str, attempts: int) -> None:

@@ -9,14 +9,22 @@ class AwsMetrics:
     """``fn`` and ``api``: EC2 action names. Latency in milliseconds, as the original has it."""
 
     def __init__(self, metrics: Metrics) -> None:
-        self.requests = metrics.counter("awscni_ec2api_req_count", "Requests to EC2", ("fn",))
-        self.request_errors = metrics.counter("awscni_ec2api_error_count", "Failed requests to EC2", ("fn",))
+        self.requests = metrics.named_counter("awscni_ec2api_req_count", "Requests to EC2", ("fn",))
+        self.request_errors = metrics.named_counter("awscni_ec2api_error_count", "Failed requests to EC2", ("fn",))
         self.latency = metrics.summary(
             "awscni_aws_api_latency_ms", "AWS API call latency in ms", ("api", "error", "status")
         )
-        self.errors = metrics.counter("awscni_aws_api_error_count", "AWS API calls that failed", ("api", "error"))
-        self.utils_errors = metrics.counter("awscni_aws_utils_error_count", "Failed ENI operations", ("fn", "error"))
+        self.errors = metrics.named_counter("awscni_aws_api_error_count", "AWS API calls that failed", ("api", "error"))
+        self.utils_errors = metrics.named_counter(
+            "awscni_aws_utils_error_count", "Failed ENI operations", ("fn", "error")
+        )
         self.throttled = metrics.counter("vpccni_ec2_throttled", "Throttle replies of EC2", ("api",))
+        self.subnet_free = metrics.gauge(
+            "vpccni_subnet_free_addresses", "Free addresses of a subnet when EC2 was asked last", ("subnet", "zone")
+        )
+        self.leaked = metrics.counter(
+            "vpccni_leaked_enis", "ENIs of the cluster that nobody holds, by what was done with them", ("action",)
+        )
         self.bucket_level = metrics.gauge(
             "vpccni_ec2_bucket_level", "Calls that may go out at once, per class of EC2 action", ("api_class",)
         )

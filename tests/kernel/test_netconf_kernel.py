@@ -328,7 +328,7 @@ def ops() -> st.SearchStrategy[Op]:
 def test_the_model_kernel_behaves_as_the_kernel(node: Node, kernel: LinuxKernel) -> None:
     query = dataclasses.replace(EVERYTHING, neighbours=True)
 
-    @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(st.lists(ops(), max_size=12))
     def run(steps: list[Op]) -> None:
         node.exec("ip", "link", "add", "m0", "type", "veth", "peer", "name", "m1")

@@ -98,7 +98,8 @@ class ModelNamespace:
     def _ensure(self, target: Object) -> int:
         match target:
             case Rule():
-                if target in self.rules:
+                # An exclusive add takes a rule that says more than the new one for the same (the kernel's rule_exists).
+                if any(_matches(target, rule) for rule in self.rules):
                     return 0
                 at = next((n for n, rule in enumerate(self.rules) if rule.priority > target.priority), len(self.rules))
                 self.rules.insert(at, target)
@@ -156,7 +157,7 @@ class ModelNamespace:
             case Route():
                 self.routes = [route for route in self.routes if route != target]
             case Neighbour():
-                self.neighbours = [n for n in self.neighbours if n != target]
+                self.neighbours = [n for n in self.neighbours if (n.dev, n.address) != (target.dev, target.address)]
             case Address():
                 self._remove_address(target)
         return int(before != (len(self.rules), len(self.routes), len(self.addresses), len(self.neighbours)))

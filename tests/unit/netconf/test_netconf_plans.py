@@ -9,7 +9,7 @@ from vpccni_api.reasons import Reason, ReasonError
 from vpccni_netconf.domain import names
 from vpccni_netconf.domain.diff import diff, missing_links
 from vpccni_netconf.domain.links import find_by_mac, leftover_links, pod_link_prefixes
-from vpccni_netconf.domain.objects import Address, Link, LinkFacts, Observed, Route, Rule, Sysctl
+from vpccni_netconf.domain.objects import Address, Link, LinkFacts, Neighbour, Observed, Route, Rule, Sysctl
 from vpccni_netconf.domain.ops import Ensure
 from vpccni_netconf.domain.plan_eni import choose_table, owned_by_eni, plan_eni
 from vpccni_netconf.domain.plan_host import owned_by_host, plan_host
@@ -329,3 +329,11 @@ def test_a_link_that_is_right_is_not_set_again() -> None:
         (Link("eth1", up=False), 1),
     ):
         assert len(diff((wanted,), Observed((facts,)), lambda _: False)) == changes, wanted
+
+
+def test_a_wrong_neighbour_entry_is_replaced_and_not_then_deleted() -> None:
+    planned = plan_pod_inside(POD, "02:aa:00:00:00:01")
+    wrong = Neighbour("eth0", "169.254.1.1", "02:aa:00:00:00:02")
+    observed = Observed((LinkFacts(2, "eth0", mtu=9001),), neighbours=(wrong,))
+    ops = [str(op) for op in diff(planned, observed, owned_inside(POD)) if "neigh" in str(op)]
+    assert ops == ["ip neigh replace 169.254.1.1 lladdr 02:aa:00:00:00:01 dev eth0 nud permanent"]

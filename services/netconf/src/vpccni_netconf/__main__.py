@@ -16,6 +16,7 @@ from vpccni_kit.metrics import Metrics
 from vpccni_kit.server import CallInterceptor, Server
 
 from vpccni_netconf import settings
+from vpccni_netconf.adapters import sysctl
 from vpccni_netconf.adapters.events import RtnlEvents
 from vpccni_netconf.adapters.kernel import LinuxKernel
 from vpccni_netconf.adapters.leftovers import Leftovers
@@ -32,6 +33,7 @@ _DRAIN_S: Final = 5.0
 async def start(life: lifecycle.Lifecycle) -> None:
     values = kit_settings.read(settings.ALL, os.environ)
     logs.setup("netconf", values[settings.LOG_LEVEL], values[settings.LOG_FILE])
+    sysctl.use(values[settings.SYSCTL_DIR])
     metrics = Metrics("netconf")
     for bad in values.bad:
         log.warning("%s", bad)

@@ -38,6 +38,12 @@ REPAIR_INTERVAL: Final = integer(
     low=1,
     high=3600,
 )
+SYSCTL_DIR: Final = text(
+    "VPCCNI_SYSCTL_DIR",
+    "/host/proc/sys/net",
+    "The host's /proc/sys/net as mounted; /proc/sys/net when it is not there.",
+    allowed="a path that ends in /net",
+)
 
 ALL: Final = (
     SOCKET,
@@ -48,4 +54,5 @@ ALL: Final = (
     LOG_FILE,
     PACKET_FILTER,
     REPAIR_INTERVAL,
+    SYSCTL_DIR,
 )

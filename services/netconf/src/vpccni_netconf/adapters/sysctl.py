@@ -9,13 +9,22 @@ from vpccni_api.reasons import Reason, ReasonError
 
 from vpccni_netconf.domain.objects import Sysctl
 
-_ROOT = "/proc/sys/"
+_root = "/proc/sys/"
+
+
+def use(mounted: str) -> None:
+    """``mounted``: another mount of /proc/sys/net, used when it is there. A runtime mounts /proc/sys read-only for a container
+    that is not privileged; the host's own mount is writable, and shows the namespace of whoever looks just the same."""
+    global _root
+    net = mounted.rstrip("/")
+    if os.path.isdir(net) and net.endswith("/net"):
+        _root = net.removesuffix("net")
 
 
 def read(path: str) -> str:
     """The value, "" when this kernel has no such file."""
     try:
-        with open(_ROOT + path, encoding="ascii") as file:
+        with open(_root + path, encoding="ascii") as file:
             return file.read().strip()
     except OSError:
         return ""
@@ -28,13 +37,13 @@ def ensure(item: Sysctl) -> bool:
     """
     value = item.value.encode()
     try:
-        fd = os.open(_ROOT + item.path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(_root + item.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             if os.read(fd, 64).strip() == value:
                 return False
         finally:
             os.close(fd)
-        fd = os.open(_ROOT + item.path, os.O_WRONLY | os.O_CLOEXEC)
+        fd = os.open(_root + item.path, os.O_WRONLY | os.O_CLOEXEC)
         try:
             os.write(fd, value)
         finally:

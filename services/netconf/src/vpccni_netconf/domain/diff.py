@@ -65,7 +65,8 @@ def _missing(desired: Sequence[Object], observed: Observed) -> Iterator[Op]:
 def _surplus(desired: Sequence[Object], observed: Observed, owned: Owned) -> Iterator[Op]:
     wanted = set(desired)
     seen: Counter[Object] = Counter()
-    present: tuple[Rule | Route | Neighbour, ...] = (*observed.rules, *observed.routes, *observed.neighbours)
+    # No neighbours: an entry for the same address was replaced, and the kernel deletes by address alone.
+    present: tuple[Rule | Route, ...] = (*observed.rules, *observed.routes)
     for item in present:
         seen[item] += 1
         # A rule can exist several times over (older versions made them so): all but one go.

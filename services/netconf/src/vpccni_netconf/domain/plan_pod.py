@@ -108,8 +108,6 @@ def owned_inside(spec: PodSpec) -> Callable[[Object], bool]:
                 return table in tables and dev == spec.ifname and dst in (host_cidr(gateway), default_cidr(spec.family))
             case Address(dev=dev, address=address):
                 return dev == spec.ifname and is_routable(address, spec.family)
-            case Neighbour(dev=dev, address=address):
-                return dev == spec.ifname and address == gateway
             case _:
                 return False
 

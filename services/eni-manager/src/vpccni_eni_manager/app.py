@@ -122,15 +122,15 @@ def build(values: Values, environ: Mapping[str, str], policy: Policy, metrics: M
     imds_client = imds_adapter.ImdsClient(imds_adapter.endpoint_from(environ))
     imds = imds_adapter.Imds(imds_client, threads[1], health.imds)
     transport = _transport(values, environ, imds_client)
-    aws_metrics = AwsMetrics(metrics)
-    ec2 = Ec2Api(Ec2Caller(transport, threads[0], clock, aws_metrics, health.ec2))
+    counts = AwsMetrics(metrics)
+    ec2 = Ec2Api(Ec2Caller(transport, threads[0], clock, counts, health.ec2))
     journal = FileJournal(state / "journal.json")
     inventories = Inventories(ec2, imds, policy)
     describe = Describe(ec2, FileLimitsCache(state / "instance-limits"), inventories, policy, clock)
     choice = SubnetChoice(ec2, inventories, policy, clock)
     remove = RemoveEni(ec2, journal, clock)
     create = CreateInSubnet(ec2, inventories, choice, journal, policy, clock)
-    attach = AttachEni(ec2, imds, inventories, create, remove, journal, clock)
+    attach = AttachEni(ec2, imds, inventories, create, remove, journal, counts, clock)
     return App(
         policy=policy,
         health=health,
@@ -142,10 +142,8 @@ def build(values: Values, environ: Mapping[str, str], policy: Policy, metrics: M
         inventories=inventories,
         describe=describe,
         ensure=EnsureCapacity(ec2, inventories, describe, choice, attach, policy, clock, locks, repaired),
-        release=ReleaseCapacity(ec2, inventories, remove, choice, policy, clock, locks),
-        watch=WatchInventory(inventories, Upkeep(ec2, inventories, policy, clock), policy, clock),
+        release=ReleaseCapacity(ec2, inventories, remove, choice, policy, counts, clock, locks),
+        watch=WatchInventory(inventories, Upkeep(ec2, inventories, policy, clock), policy, counts, clock),
         repair=RepairJournal(ec2, inventories, remove, journal, clock, repaired),
-        sweep=SweepOrphans(
-            ec2, inventories, journal, policy, clock, lambda action: aws_metrics.leaked.labels(action).inc()
-        ),
+        sweep=SweepOrphans(ec2, inventories, journal, policy, counts, clock),
     )

@@ -18,7 +18,7 @@ from vpccni_eni_manager.domain.ec2_errors import ATTACHMENT_LIMIT, ENI_NOT_FOUND
 from vpccni_eni_manager.domain.model import AddressMode, Eni, Growth, Node
 from vpccni_eni_manager.domain.placement import CreateEni, free_device_index
 from vpccni_eni_manager.inventory import Inventories
-from vpccni_eni_manager.ports import Ec2, Imds, Journal
+from vpccni_eni_manager.ports import Counts, Ec2, Imds, Journal
 from vpccni_eni_manager.remove_eni import RemoveEni
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,7 @@ class AttachEni:
         create: CreateInSubnet,
         remove: RemoveEni,
         journal: Journal,
+        counts: Counts,
         clock: Clock,
     ) -> None:
         self._ec2 = ec2
@@ -53,6 +54,7 @@ class AttachEni:
         self._create = create
         self._remove = remove
         self._journal = journal
+        self._counts = counts
         self._clock = clock
 
     async def __call__(
@@ -161,4 +163,5 @@ class AttachEni:
                 await self._remove(undoing, self._clock.monotonic() + UNDO_S)
             except ReasonError as second:
                 # The journal has it: the repair job goes on with it.
+                self._counts.failed("AllocENIDeleteErr", second)
                 log.error("%s is left for the repair job: %s", action.eni_id, second)

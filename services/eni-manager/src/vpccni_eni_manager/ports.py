@@ -9,6 +9,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from vpccni_api.reasons import ReasonError
+
 from vpccni_eni_manager.domain.attach import Action
 from vpccni_eni_manager.domain.model import AddressMode, Assigned, Eni, InstanceLimits, Node, Subnet
 
@@ -66,6 +68,19 @@ class Imds(Protocol):
         """Every ENI that IMDS lists, all fields read."""
 
     async def macs(self) -> tuple[str, ...]: ...
+
+
+class Counts(Protocol):
+    """Counts what the use cases met."""
+
+    def failed(self, function: str, error: ReasonError) -> None:
+        """An ENI operation failed; ``function`` is the original's name for it."""
+
+    def imds_out_of_sync(self) -> None:
+        """IMDS showed something else than is known."""
+
+    def swept(self, action: str) -> None:
+        """A leaked ENI was stamped or deleted."""
 
 
 class Journal(Protocol):

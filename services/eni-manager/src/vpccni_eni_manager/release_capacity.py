@@ -19,7 +19,7 @@ from vpccni_eni_manager.domain.ec2_errors import ENI_NOT_FOUND, INVALID_VALUE, E
 from vpccni_eni_manager.domain.model import Eni, Inventory
 from vpccni_eni_manager.inventory import Inventories
 from vpccni_eni_manager.policy import Policy
-from vpccni_eni_manager.ports import Ec2
+from vpccni_eni_manager.ports import Counts, Ec2
 from vpccni_eni_manager.remove_eni import RemoveEni
 from vpccni_eni_manager.subnet_choice import SubnetChoice
 
@@ -46,6 +46,7 @@ class ReleaseCapacity:
         remove: RemoveEni,
         choice: SubnetChoice,
         policy: Policy,
+        counts: Counts,
         clock: Clock,
         locks: KeyedLock,
     ) -> None:
@@ -54,6 +55,7 @@ class ReleaseCapacity:
         self._remove = remove
         self._choice = choice
         self._policy = policy
+        self._counts = counts
         self._clock = clock
         self._locks = locks
         self._removals: set[asyncio.Task[None]] = set()
@@ -141,7 +143,8 @@ class ReleaseCapacity:
             )
             try:
                 await self._remove(action, self._clock.monotonic() + _REMOVE_S)
-            except ReasonError:
+            except ReasonError as error:
+                self._counts.failed("FreeENIDeleteErr", error)
                 self._inventories.forget_told(eni.eni_id)
                 await self._inventories.from_ec2(self._clock.monotonic() + 10.0)
                 raise

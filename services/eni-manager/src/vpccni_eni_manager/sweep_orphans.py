@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
 from typing import Final
 
 from vpccni_api.reasons import ReasonError
@@ -17,7 +16,7 @@ from vpccni_eni_manager.domain.ec2_errors import ENI_IN_USE, ENI_NOT_FOUND, Ec2E
 from vpccni_eni_manager.domain.orphans import Judged, Verdict
 from vpccni_eni_manager.inventory import Inventories
 from vpccni_eni_manager.policy import Policy
-from vpccni_eni_manager.ports import Ec2, Journal
+from vpccni_eni_manager.ports import Counts, Ec2, Journal
 
 log = logging.getLogger(__name__)
 PERIOD_S: Final = 3600.0
@@ -34,11 +33,10 @@ class SweepOrphans:
         inventories: Inventories,
         journal: Journal,
         policy: Policy,
+        counts: Counts,
         clock: Clock,
-        count: Callable[[str], None] = lambda action: None,
     ) -> None:
-        """``count`` hears of each ENI that was stamped or deleted."""
-        self._count = count
+        self._counts = counts
         self._ec2 = ec2
         self._inventories = inventories
         self._journal = journal
@@ -75,9 +73,10 @@ class SweepOrphans:
                 await self._ec2.tag(one.eni.eni_id, {tags.CREATED_AT_TAG: tags.rfc3339(self._clock.now())}, deadline)
             else:
                 await self._ec2.delete(one.eni.eni_id, deadline)
-            self._count(one.verdict.value)
+            self._counts.swept(one.verdict.value)
         except Ec2Error as error:
             if error.code == ENI_NOT_FOUND or error.code in ENI_IN_USE:
                 log.info("%s: another node was faster (%s)", one.eni.eni_id, error.code)
             else:
+                self._counts.failed("cleanUpLeakedENIDeleteErr", error)
                 log.warning("leaked ENI %s stays: %s", one.eni.eni_id, error, extra={"reason": str(error.reason)})

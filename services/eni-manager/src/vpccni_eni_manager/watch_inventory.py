@@ -14,6 +14,7 @@ from vpccni_eni_manager.domain import views
 from vpccni_eni_manager.domain.model import Inventory, Source
 from vpccni_eni_manager.inventory import Inventories
 from vpccni_eni_manager.policy import Policy
+from vpccni_eni_manager.ports import Counts
 from vpccni_eni_manager.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
@@ -26,10 +27,11 @@ _ASK_S: Final = 30.0
 class WatchInventory:
     """Nothing is taken from IMDS alone: a difference only makes us ask EC2, once per different picture."""
 
-    def __init__(self, inventories: Inventories, upkeep: Upkeep, policy: Policy, clock: Clock) -> None:
+    def __init__(self, inventories: Inventories, upkeep: Upkeep, policy: Policy, counts: Counts, clock: Clock) -> None:
         self._inventories = inventories
         self._upkeep = upkeep
         self._policy = policy
+        self._counts = counts
         self._clock = clock
         self._judged: views.Fingerprint | None = None
 
@@ -62,6 +64,7 @@ class WatchInventory:
         if shown == views.fingerprint(current.enis) or shown == self._judged or not settled:
             return current
         log.info("IMDS shows something else than is known; asking EC2")
+        self._counts.imds_out_of_sync()
         refreshed = await self._inventories.from_ec2(deadline)
         self._judged = shown
         return refreshed

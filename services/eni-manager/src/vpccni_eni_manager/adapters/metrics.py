@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from vpccni_api.reasons import ReasonError
 from vpccni_kit.metrics import Metrics
+
+from vpccni_eni_manager.domain.ec2_errors import Ec2Error
 
 
 class AwsMetrics:
-    """``fn`` and ``api``: EC2 action names. Latency in milliseconds, as the original has it."""
+    """``fn`` and ``api``: EC2 action names. Latency in milliseconds, as the original has it. Implements ports.Counts."""
 
     def __init__(self, metrics: Metrics) -> None:
         self.requests = metrics.named_counter("awscni_ec2api_req_count", "Requests to EC2", ("fn",))
@@ -31,3 +34,14 @@ class AwsMetrics:
         self.bucket_rate = metrics.gauge(
             "vpccni_ec2_bucket_rate", "Calls per second that the node allows itself now", ("api_class",)
         )
+
+    def failed(self, function: str, error: ReasonError) -> None:
+        """Label ``error`` is EC2's code: the original's whole text makes a series per request."""
+        self.utils_errors.labels(function, error.code if isinstance(error, Ec2Error) else str(error.reason)).inc()
+
+    def imds_out_of_sync(self) -> None:
+        """A pseudo API of the original."""
+        self.errors.labels("IMDSMetaDataOutOfSync", "").inc()
+
+    def swept(self, action: str) -> None:
+        self.leaked.labels(action).inc()

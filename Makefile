@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
-MEMBERS := proto services/kit services/ipam services/netconf services/eni-manager plugin lab deploy/install deploy/cli deploy/helm/tool
+MEMBERS := proto services/kit services/ipam services/netconf services/eni-manager plugin lab deploy/install deploy/cli deploy/helm/tool services/metrics-helper
 PYPROJECTS := pyproject.toml $(addsuffix /pyproject.toml,$(MEMBERS))
 STAMPS := build/stamps
 

@@ -1,0 +1,1 @@
+"""cni-metrics-helper: the nodes' metrics added up for the whole cluster."""

@@ -240,6 +240,26 @@ def test_what_imds_forgets_is_not_believed(tmp_path: pathlib.Path, monkeypatch: 
     run(tmp_path, monkeypatch, body)
 
 
+def test_a_tag_that_takes_an_eni_out_of_management_is_seen_with_the_next_refresh(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body(aws: Aws, app: App) -> None:
+        await app.watch.once()
+        app.repair._repaired.set()
+        primary = aws.ec2.primary_eni(aws.node.id).id
+        step = await app.ensure(Growth(want=1, excluded_enis=frozenset({primary})), soon())
+        tag = {"Key": "node.k8s.amazonaws.com/no_manage", "Value": "true"}
+        aws.ec2.call("admin", "CreateTags", {"Resources": [step.eni_id], "Tags": [tag]}).value()
+        monkeypatch.setattr(watch_inventory, "EC2_REFRESH_S", -1.0)
+        await app.watch.once()
+        now = app.inventories.current
+        assert now is not None
+        (left,) = [eni for eni in now.enis if not eni.managed]
+        assert (left.eni_id, left.unmanaged_why) == (step.eni_id, "tag node.k8s.amazonaws.com/no_manage=true")
+
+    run(tmp_path, monkeypatch, body)
+
+
 def test_vpc_cidrs_that_change_are_a_change(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def body(aws: Aws, app: App) -> None:
         await app.watch.once()

@@ -63,6 +63,17 @@ def test_starts_and_describes_without_ec2(tmp_path: pathlib.Path) -> None:
     run(tmp_path, body, AWS_ENDPOINT_URL_EC2="http://127.0.0.1:9")
 
 
+def test_starts_without_imds_and_is_not_ready(tmp_path: pathlib.Path) -> None:
+    async def body(aws: Aws, process: Process) -> None:
+        await refused(process.describe(), Reason.IMDS_UNREACHABLE, "127.0.0.1:9")
+        await refused(process.inventory(eni_pb2.IMDS), Reason.IMDS_UNREACHABLE)
+        await refused(process.ensure(1), Reason.IMDS_UNREACHABLE)
+        assert await health(process, "live") and await health(process, "startup")
+        assert not await health(process, "ready") and not await health(process, "imds")
+
+    run(tmp_path, body, AWS_EC2_METADATA_SERVICE_ENDPOINT="http://127.0.0.1:9")
+
+
 async def health(process: Process, service: str) -> bool:
     async with grpc.aio.insecure_channel(f"127.0.0.1:{process.health_port}") as channel:
         request = health_pb2.HealthCheckRequest(service=service)
@@ -166,7 +177,8 @@ def test_what_must_stay_is_refused_and_nothing_is_done(tmp_path: pathlib.Path) -
         # it is never filled, and its slot counts
         await process.ensure(9)
         assert (await process.ensure(1)).action == "attached"
-        await refused(process.ensure(99), Reason.ENI_LIMIT) if (await process.ensure(9)).action == "assigned" else None
+        await process.ensure(9)
+        await refused(process.ensure(1), Reason.ENI_LIMIT, "3 of 3")
 
     run(tmp_path, body)
 
@@ -277,6 +289,20 @@ def test_xen_takes_no_prefixes(tmp_path: pathlib.Path) -> None:
         await refused(process.ensure(1, mode=eni_pb2.PREFIX_IPV4), Reason.SUBNET_NO_PREFIX, "xen")
 
     run(tmp_path, body, Aws("m4.large"))
+
+
+def test_other_network_cards_have_limits_of_their_own(tmp_path: pathlib.Path) -> None:
+    async def body(aws: Aws, process: Process) -> None:
+        told = await process.describe()
+        assert [card.max_enis for card in told.limits.network_cards] == [15] * 4 and told.limits.max_enis == 15
+        step = await process.ensure(3, network_card=1, max_enis=1)
+        made = aws.ec2.eni(step.eni_id)
+        assert made.attachment is not None and made.attachment.network_card == 1
+        assert (await process.ensure(2, network_card=1, max_enis=1)).eni_id == made.id
+        await process.ensure(99, network_card=1, max_enis=1)
+        await refused(process.ensure(1, network_card=1, max_enis=1), Reason.ENI_LIMIT, "card 1: 1 of 1")
+
+    run(tmp_path, body, Aws("p4d.24xlarge"))
 
 
 def test_watch_sends_the_state_and_then_changes(tmp_path: pathlib.Path) -> None:

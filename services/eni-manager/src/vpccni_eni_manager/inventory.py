@@ -35,6 +35,7 @@ class Inventories:
         self._generation = int(time.time() * 1000)
         self._told: dict[str, views.Told] = {}
         self._closed = False
+        self.asked_ec2_at = 0.0
         self.own_change_at = 0.0
 
     def close(self) -> None:
@@ -102,6 +103,7 @@ class Inventories:
                 # A call of ours changed something while EC2 was answering: its answer may be older than that.
                 log.info("inventory changed while EC2 was asked; asking again")
                 return await self._ask_ec2(deadline)
+            self.asked_ec2_at = time.monotonic()
             return self._adopt(merged, Source.EC2, node)
 
     async def _imds_or_nothing(self) -> tuple[Eni, ...]:

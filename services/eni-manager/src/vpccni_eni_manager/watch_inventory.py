@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 PERIOD_S: Final = 60.0
 # IMDS may lag that far behind our own changes: no reason to ask EC2.
 SETTLE_S: Final = 60.0
+# Tags (no_manage) change in EC2 without a trace in IMDS.
+EC2_REFRESH_S: Final = 7200.0
 _ASK_S: Final = 30.0
 
 
@@ -59,6 +61,8 @@ class WatchInventory:
             await self._upkeep(node, current, deadline)
 
     async def _compare(self, current: Inventory, deadline: float) -> Inventory:
+        if self._clock.monotonic() - self._inventories.asked_ec2_at > EC2_REFRESH_S:
+            return await self._inventories.from_ec2(deadline)
         shown = views.fingerprint((await self._inventories.from_imds()).enis)
         settled = self._clock.monotonic() - self._inventories.own_change_at > SETTLE_S
         if shown == views.fingerprint(current.enis) or shown == self._judged or not settled:

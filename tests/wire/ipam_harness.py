@@ -53,6 +53,7 @@ class ModelNetconf(netconf_pb2_grpc.NetconfServicer):
         self.host: Any = None
         self.setup_delay = 0.0
         self.setup_error: ReasonError | None = None
+        self.eni_error: ReasonError | None = None
         self.calls: list[str] = []
         self._streams: set[asyncio.Event] = set()
 
@@ -63,6 +64,8 @@ class ModelNetconf(netconf_pb2_grpc.NetconfServicer):
 
     async def ApplyEni(self, request: Any, context: Any) -> Any:
         self.calls.append("ApplyEni")
+        if self.eni_error is not None:
+            raise self.eni_error
         self.enis[request.eni.eni_id] = request.eni
         return net.ApplyEniResponse(route_table=request.eni.route_table)
 
@@ -128,6 +131,7 @@ class ModelEniManager(eni_pb2_grpc.EniManagerServicer):
         self.calls: list[str] = []
         self.released: list[str] = []
         self.stale: Any = None
+        self.release_hangs = False
         self.vpc_cidrs = ["10.0.0.0/16"]
         self._next_ip = 10
         self.enis = [ModelEni("eni-0", 0, [])]
@@ -219,6 +223,8 @@ class ModelEniManager(eni_pb2_grpc.EniManagerServicer):
 
     async def ReleaseCapacity(self, request: Any, context: Any) -> Any:
         self.calls.append("ReleaseCapacity")
+        if self.release_hangs:
+            await asyncio.Event().wait()
         for item in request.addresses:
             held = next(e for e in self.enis if e.eni_id == item.eni_id)
             self.released += item.ips

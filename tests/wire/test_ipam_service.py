@@ -547,6 +547,137 @@ def test_what_imds_alone_no_longer_shows_stays_and_what_both_lost_is_set_aside()
     run(body)
 
 
+def test_an_address_whose_release_was_cut_off_is_not_given_to_a_pod() -> None:
+    """ipam dies while eni-manager gives addresses back: EC2 still lists them then, and may drop them any moment."""
+
+    async def body(world: World) -> None:
+        await world.settled()
+        for n in range(8):
+            await world.address(f"p{n}")
+        await world.settled()
+        world.manager.release_hangs = True
+        for n in range(1, 8):
+            await world.delete(f"p{n}")
+        await until_asked(world, "ReleaseCapacity")
+        releasing = json.loads(world.checkpoint.read_text())["vpccni"]["releasing"]
+        assert releasing
+        await world.kill()
+        await world.start()
+        outcomes = await asyncio.gather(*(world.address(f"n{n}", 4) for n in range(9)), return_exceptions=True)
+        given = {o for o in outcomes if isinstance(o, str)}
+        assert given and not given & set(releasing)
+
+    run(body, WARM_IP_TARGET="1", IP_COOLDOWN_PERIOD="0", VPCCNI_SHRINK_PACE="1", MAX_ENI="1")
+
+
+async def until_asked(world: World, call: str) -> None:
+    async def there() -> bool:
+        return call in world.manager.calls
+
+    await until(there, lambda: f"{call} not called: {world.manager.calls}\n{world.log()}")
+
+
+def test_an_eni_that_cannot_be_set_up_gives_no_address_until_it_is() -> None:
+    async def body(world: World) -> None:
+        world.netconf.eni_error = ReasonError(Reason.LINK_MISSING, "no link with MAC 02:00:00:00:00:01")
+        await world.start()
+        given = [await world.address(f"p{n}") for n in range(9)]
+        error = await refused(world.address("p9", 2))
+        assert error.reason is Reason.LINK_MISSING
+        world.netconf.eni_error = None
+        given.append(await world.address("p9", 30))
+        assert len(set(given)) == 10
+
+    run(body, started=False)
+
+
+def test_a_new_sandbox_of_a_pod_survives_the_late_del_of_the_old_one() -> None:
+    async def body(world: World) -> None:
+        old = await world.add("a")
+        key = pb.PodInterface(network_name="aws-cni", container_id="c-new", ifname="eth0")
+        new = await world.add("a", key=key)
+        assert new.interfaces[0].name == old.interfaces[0].name
+        assert new.ips[0].address != old.ips[0].address
+        await world.delete("a", prev_result=old)
+        assert set(world.stored()) == {"c-new"}
+        assert [pod.container_id for pod in world.netconf.pods.values()] == ["c-new"]
+        await world.kill()
+        await world.start()
+        assert set(world.stored()) == {"c-new"}
+
+    run(body)
+
+
+def test_sigterm_tells_waiting_adds_at_once() -> None:
+    async def body(world: World) -> None:
+        world.manager.attach_delay = 30
+        await world.start()
+        for n in range(9):
+            await world.address(f"p{n}")
+        waiting = asyncio.create_task(world.address("late", 60))
+
+        async def waits() -> bool:
+            return (await world.inspect()).growth.waiting_adds == 1
+
+        await until(waits, world.log)
+        assert await world.kill(signal.SIGTERM) == 0
+        assert (await refused(waiting)).reason is Reason.DRAINING
+
+    run(body, started=False)
+
+
+def test_max_pods_ends_growth() -> None:
+    async def body(world: World) -> None:
+        outcomes = await asyncio.gather(*(world.address(f"p{n}", 40) for n in range(14)), return_exceptions=True)
+        assert sum(isinstance(o, str) for o in outcomes) == 12
+        assert {o.reason for o in outcomes if isinstance(o, ReasonError)} == {Reason.MAX_PODS}
+
+    run(body, VPCCNI_MAX_PODS="12", WARM_IP_TARGET="1")
+
+
+class FakeApiServer:
+    """Answers GET /api/v1/nodes/NAME with 110 pods."""
+
+    def __init__(self) -> None:
+        self.paths: list[str] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await reader.readuntil(b"\r\n\r\n")
+        self.paths.append(request.split(b" ")[1].decode())
+        body = json.dumps({"kind": "Node", "status": {"capacity": {"pods": "11"}}}).encode()
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+        )
+        await writer.drain()
+        writer.close()
+
+
+def test_the_nodes_capacity_is_the_most_pods() -> None:
+    async def body(world: World) -> None:
+        api = FakeApiServer()
+        server = await asyncio.start_server(api.serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "x",
+            "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
+            "clusters": [{"name": "x", "cluster": {"server": f"http://127.0.0.1:{port}"}}],
+            "users": [{"name": "x", "user": {}}],
+        }
+        (world.path / "kubeconfig").write_text(json.dumps(config))
+        world.environ |= {"KUBECONFIG": str(world.path / "kubeconfig"), "MY_NODE_NAME": "node-1"}
+        await world.start()
+        assert api.paths == ["/api/v1/nodes/node-1"]
+        assert await world.health("apiserver") == 1
+        outcomes = await asyncio.gather(*(world.address(f"p{n}", 40) for n in range(12)), return_exceptions=True)
+        assert sum(isinstance(o, str) for o in outcomes) == 11
+        server.close()
+        await server.wait_closed()
+
+    run(body, started=False, VPCCNI_KUBERNETES="required", WARM_IP_TARGET="1")
+
+
 def test_changed_vpc_cidrs_reach_the_host_rules() -> None:
     async def body(world: World) -> None:
         await world.settled()
@@ -569,8 +700,8 @@ def fetch(url: str) -> Any:
 
 def test_metrics_and_introspection() -> None:
     async def body(world: World) -> None:
-        await world.settled()
         await world.address("a")
+        await world.settled()
         metrics = await asyncio.to_thread(fetch, f"http://127.0.0.1:{world.metrics_port}/metrics")
         lines = metrics.splitlines()
         for line in (

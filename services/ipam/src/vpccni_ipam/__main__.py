@@ -123,6 +123,8 @@ class Ipam:
             self._facts,
         )
         start_up.read_checkpoint(self.store.load(), self.store.set_aside)
+        if self.owner.held_back:
+            self.shrink.ask_later()
         await self.health.up("store")
         server = Server(CallInterceptor("ipam", self.metrics, (ADD_METHOD,), opens_traces=True), self.health)
         await server.start(
@@ -130,6 +132,7 @@ class Ipam:
             lambda made: ipam_pb2_grpc.add_IpamServicer_to_server(self.servicer, made),
             self.values[s.HEALTH_PORT],
         )
+        self.life.on_drain(self._stop_waiting)
         self.life.on_drain(lambda: server.drain(_DRAIN_S))
         self.life.on_drain(self.netconf.close)
         self.life.on_drain(self.manager.close)
@@ -229,6 +232,10 @@ class Ipam:
             self.tally.add("awscni_add_ip_req_count")
         else:
             self.tally.add("awscni_del_ip_req_count", "PodDeleted")
+
+    async def _stop_waiting(self) -> None:
+        """ADDs that wait are told at once; those that are being wired are finished."""
+        self.owner.waiting.fail_beyond(0, ReasonError(Reason.DRAINING, "ipam is shutting down"))
 
     async def _manager_is_back(self) -> None:
         self.enis.generation = 0

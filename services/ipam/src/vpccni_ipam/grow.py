@@ -11,7 +11,7 @@ from vpccni_kit import telemetry
 from vpccni_kit.backoff import full_jitter
 
 from vpccni_ipam.domain.growth import GrowthStep, Room, Slots, next_step, room_left, servable, takes_addresses
-from vpccni_ipam.domain.targets import Targets
+from vpccni_ipam.domain.targets import Supply, Targets
 from vpccni_ipam.enis import Enis
 from vpccni_ipam.owner import FINAL, PoolOwner
 from vpccni_ipam.ports import EniManager, Grown, GrowthRequest
@@ -97,15 +97,14 @@ class Grow:
         supply, slots = self._owner.supply(), self.slots
         if slots is None or supply.available > 0:
             return None
-        if self.targets.max_pods and supply.total >= self.targets.max_pods:
-            return ReasonError(
-                Reason.MAX_PODS, f"the node holds {supply.total} addresses for at most {self.targets.max_pods} pods"
-            )
-        if self.room().slots:
-            return None
-        return self._eni_limit(slots)
+        full = self.targets.max_pods and supply.total >= self.targets.max_pods
+        return self._why_full(slots, supply) if full or not self.room().slots else None
 
-    def _eni_limit(self, slots: Slots) -> ReasonError:
+    def _why_full(self, slots: Slots, supply: Supply) -> ReasonError:
+        """Whether it is the number of pods or the instance that ends growth."""
+        most = self.targets.max_pods
+        if most and supply.total + self.room().addresses(prefixes=self.targets.prefixes) > most:
+            return ReasonError(Reason.MAX_PODS, f"the node holds {supply.total} addresses and runs at most {most} pods")
         enis, per_eni = len(self._owner.pool.enis) + self._enis.unmanaged, slots.limits.slots_per_eni
         kind = "prefixes" if self.targets.prefixes else "secondary addresses"
         return ReasonError(Reason.ENI_LIMIT, f"{enis} of {slots.max_enis} ENIs, each with room for {per_eni} {kind}")
@@ -118,7 +117,7 @@ class Grow:
         supply = owner.supply()
         count = servable(self.targets, supply, self.room() if growing else Room(0, 0, 0))
         if count < supply.waiting:
-            error = because or self._eni_limit(slots)
+            error = because or self._why_full(slots, supply)
             failed = owner.waiting.fail_beyond(count, error)
             log.warning("%d waiting ADDs failed: %s", failed, error, extra={"reason": str(error.reason)})
 
@@ -139,7 +138,7 @@ class Grow:
                 self._take_named(grown)
                 growth.candidates = grown.candidates
                 if not self._progress(before.total):
-                    raise self._enis.last_error or ReasonError(
+                    raise growth.setup_error or ReasonError(
                         Reason.POOL_WARMING, f"the step ({grown.action} {grown.eni_id}) brought no new address"
                     )
             except ReasonError as error:
@@ -159,6 +158,7 @@ class Grow:
         """What the step says it added counts even if the inventory that came with it lags behind."""
         pool = self._owner.pool
         eni = pool.enis.get(grown.eni_id)
+        self._owner.held_back.drop((*grown.addresses, *grown.prefixes))
         if eni is None or eni.facts.is_trunk:
             return
         pool.add_addresses(grown.eni_id, grown.addresses)

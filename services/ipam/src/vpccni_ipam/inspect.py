@@ -7,7 +7,8 @@ import dataclasses
 from vpccni_kit.health import Dependency, HealthBoard
 
 from vpccni_ipam.domain.model import AddressState, EniState, PodIdentity, PodKey
-from vpccni_ipam.domain.pool import Pool, PoolEni
+from vpccni_ipam.domain.pool import Pool
+from vpccni_ipam.domain.pool_eni import PoolEni
 from vpccni_ipam.domain.targets import Supply, deficit
 from vpccni_ipam.grow import Grow
 from vpccni_ipam.owner import Growth, PoolOwner

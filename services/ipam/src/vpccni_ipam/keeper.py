@@ -65,6 +65,7 @@ class Keeper:
             timers = (
                 self._grow.next_try(),
                 self._shrink.next_try(),
+                self._shrink.unsure_at,
                 self._reconcile.next_try(),
                 self._enis.next_retry(),
                 self._owner.pool.next_expiry(),
@@ -86,7 +87,7 @@ class Keeper:
         if self._queue_changed():
             await self._drain_queue()
         seen, self._seen = self._seen, None
-        unsure, self._shrink.unsure = self._shrink.unsure, False
+        unsure = self._unsure()
         if seen is not None and seen.vpc_cidrs:
             await self._vpc_cidrs_changed(seen.vpc_cidrs)
         if await self._reconcile(seen, unsure=unsure):
@@ -95,6 +96,14 @@ class Keeper:
         if await self._grow():
             return True
         return await self._shrink()
+
+    def _unsure(self) -> bool:
+        """True when it is time to ask EC2 what became of a release whose answer was lost."""
+        at = self._shrink.unsure_at
+        if at is None or self._owner.now().mono < at:
+            return False
+        self._shrink.unsure_at = None
+        return True
 
     def _queue_changed(self) -> bool:
         """The plugin may queue a DEL while we live (a full socket backlog): seen when the next call comes."""

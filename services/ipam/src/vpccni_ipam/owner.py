@@ -14,6 +14,7 @@ from vpccni_ipam.domain.checkpoint import Checkpoint, Ledger
 from vpccni_ipam.domain.model import Assignment, Moment, PodIdentity, PodKey, Wiring
 from vpccni_ipam.domain.pool import Pool
 from vpccni_ipam.domain.targets import Supply
+from vpccni_ipam.hold_back import HoldBack
 from vpccni_ipam.ports import Store
 from vpccni_ipam.tally import Tally
 from vpccni_ipam.waiting import Waiter, WaitingAdds
@@ -38,12 +39,13 @@ FINAL = frozenset(
 
 @dataclasses.dataclass(slots=True)
 class Growth:
-    """Growth as it stands. ``error``: why the last step failed; None when it did not. ``limit``: why no step can help although
-    the pool is low; None: one can. ``candidates``: subnets looked at."""
+    """Growth as it stands. ``error``: why the last step failed; None when it did not. ``setup_error``: why
+    an attached ENI gives no address. ``limit``: why no step can help although the pool is low; None: one can. ``candidates``: subnets looked at."""
 
     active: bool = False
     since_unix: float = 0.0
     error: ReasonError | None = None
+    setup_error: ReasonError | None = None
     limit: ReasonError | None = None
     candidates: tuple[str, ...] = ()
     traceparent: str = ""
@@ -61,6 +63,7 @@ class PoolOwner:
         self.started = asyncio.Event()
         self.not_started: ReasonError = ReasonError(Reason.NOT_READY, "start-up has not finished")
         self.tally = tally
+        self.held_back = HoldBack()
         self.last_demand = 0.0
         self._store = store
         self._ledger = ledger
@@ -85,6 +88,7 @@ class PoolOwner:
 
     def restore(self, checkpoint: Checkpoint) -> None:
         self.pool.restore(checkpoint.assignments, checkpoint.cooling)
+        self.held_back.hold(checkpoint.releasing, self.now())
         for item in checkpoint.assignments:
             self._ledger.put(item)
         for cool in checkpoint.cooling:
@@ -118,7 +122,7 @@ class PoolOwner:
         counts = (
             f"{supply.assigned} assigned, {supply.cooling} cooling, {supply.free} free, {supply.waiting} ADDs waiting"
         )
-        error = self.growth.error
+        error = self.growth.error or self.growth.setup_error
         if error is None and supply.cooling and not self.growth.active:
             error = ReasonError(Reason.ALL_COOLING, "every address of this node is in use or cooling down")
         error = error or self.growth.limit
@@ -137,6 +141,16 @@ class PoolOwner:
         self.changed.set()
         self._arm()
         return item
+
+    async def releasing(self, items: tuple[str, ...]) -> None:
+        """Records durably what is about to be given back to EC2. Raises ReasonError(STORE_FAILED)."""
+        self.held_back.hold(items, self.now())
+        self._ledger.releasing(items)
+        await self.commit()
+
+    def released(self) -> None:
+        """The call to EC2 is over; goes to disk with the next change."""
+        self._ledger.releasing(())
 
     def rewire(self, key: PodKey, wiring: Wiring) -> Assignment:
         item = self.pool.rewire(key, wiring)

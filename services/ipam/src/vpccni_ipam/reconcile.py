@@ -10,7 +10,7 @@ from vpccni_kit import telemetry
 
 from vpccni_ipam.domain.model import EniFacts, EniState, Inventory, Source
 from vpccni_ipam.domain.reconcile import Changes, compare, differs
-from vpccni_ipam.enis import Enis
+from vpccni_ipam.enis import RETRY_TIMEOUT_S, Enis
 from vpccni_ipam.owner import PoolOwner
 from vpccni_ipam.ports import EniManager, Netconf
 
@@ -77,8 +77,10 @@ class Reconcile:
         with tally.doing("nodeIPPoolReconcile"), telemetry.span("pool.reconcile"):
             await self._enis.take_over(ec2)
             for eni_id, eni in list(pool.enis.items()):
-                if eni.state is EniState.QUARANTINED and eni_id not in changes.gone_enis and eni_id in ec2.by_id():
-                    await self._enis.set_up([eni.facts])
+                held = self._owner.held_back.holds(eni_id, self._owner.now())
+                back = eni.state is EniState.QUARANTINED and eni_id not in changes.gone_enis and eni_id in ec2.by_id()
+                if back and not held:
+                    await self._enis.set_up([eni.facts], RETRY_TIMEOUT_S)
             self._disown(changes)
             for eni_id in changes.gone_enis:
                 await self._gone(eni_id)

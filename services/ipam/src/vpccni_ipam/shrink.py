@@ -5,19 +5,23 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from vpccni_api.reasons import ReasonError
+from vpccni_api.reasons import Reason, ReasonError
 from vpccni_kit import telemetry
 
 from vpccni_ipam.domain.giveback import FromEni, GiveBack, plan_give_back
 from vpccni_ipam.domain.growth import Slots
 from vpccni_ipam.domain.model import EniState
 from vpccni_ipam.domain.targets import Targets
+from vpccni_ipam.hold_back import SETTLE_S
 from vpccni_ipam.owner import PoolOwner
 from vpccni_ipam.ports import EniManager, Netconf
 
 log = logging.getLogger(__name__)
 RELEASE_TIMEOUT_S: Final = 120.0
 _KERNEL_TIMEOUT_S: Final = 5.0
+_NOT_DONE: Final = frozenset(
+    {Reason.STORE_FAILED, Reason.CAPACITY_IN_USE, Reason.IAM_DENIED, Reason.EC2_THROTTLED, Reason.DRAINING}
+)
 
 
 class Shrink:
@@ -34,7 +38,11 @@ class Shrink:
         self.slots: Slots | None = None
         self._pace_s = pace_s
         self._due: float | None = None
-        self.unsure = False
+        self.unsure_at: float | None = None
+
+    def ask_later(self) -> None:
+        """Has reconcile ask EC2 when what is held back has settled."""
+        self.unsure_at = self._owner.now().mono + SETTLE_S + 1.0
 
     def next_try(self) -> float | None:
         """Monotonic seconds; None: nothing is over the target."""
@@ -70,27 +78,35 @@ class Shrink:
                 taken.append(FromEni(item.eni_id, ips, prefixes))
         for eni_id in plan.eni_ids:
             pool.set_state(eni_id, EniState.RELEASING)
-        sure = GiveBack(plan.eni_ids, tuple(taken))
+        given = GiveBack(plan.eni_ids, tuple(taken))
         with self._owner.tally.doing("decreaseDatastorePool"), telemetry.span("pool.shrink") as span:
-            span.set("vpccni.enis", len(sure.eni_ids))
+            span.set("vpccni.enis", len(given.eni_ids))
             span.set("vpccni.addresses", sum(len(item.ips) for item in taken))
             try:
-                await self._manager.release_capacity(sure, RELEASE_TIMEOUT_S)
+                await self._owner.releasing(given.names)
+                await self._manager.release_capacity(given, RELEASE_TIMEOUT_S)
             except ReasonError as error:
                 span.fail(str(error.reason), error.message)
                 self._owner.tally.error("decreaseIPPoolFreeENIFailed")
                 log.warning("release failed: %s", error, extra={"reason": str(error.reason)})
-                self._undo(sure)
+                self._failed(given, error)
                 return
-        for eni_id in sure.eni_ids:
+            finally:
+                self._owner.released()
+        for eni_id in given.eni_ids:
             await self._forget(eni_id)
-        log.info("pool shrank", extra={"enis": len(sure.eni_ids), "addresses": sum(len(item.ips) for item in taken)})
+        log.info("pool shrank", extra={"enis": len(given.eni_ids), "addresses": sum(len(item.ips) for item in taken)})
 
-    def _undo(self, what: GiveBack) -> None:
-        """Nobody knows how far EC2 got: reconcile asks, and what EC2 still has comes back."""
-        self.unsure = True
+    def _failed(self, what: GiveBack, error: ReasonError) -> None:
+        """Reconcile asks EC2 what it still has, and that comes back: at once when EC2 surely did nothing, else when a release
+        that may go on without us has settled."""
         for eni_id in what.eni_ids:
             self._owner.pool.set_state(eni_id, EniState.QUARANTINED)
+        if error.reason in _NOT_DONE:
+            self._owner.held_back.drop(what.names)
+            self.unsure_at = self._owner.now().mono
+        else:
+            self.ask_later()
 
     async def _forget(self, eni_id: str) -> None:
         eni = self._owner.pool.enis[eni_id]

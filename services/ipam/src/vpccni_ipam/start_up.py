@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
@@ -72,7 +73,7 @@ class StartUp:
             self._rebuild = True
             return
         items = tuple(with_wiring(item, self._veth_prefix) for item in found.assignments)
-        owner.restore(Checkpoint(items, found.cooling))
+        owner.restore(dataclasses.replace(found, assignments=items))
 
     async def __call__(self) -> None:
         """Until the pool can serve."""

@@ -41,7 +41,7 @@ class KubernetesApi:
 
     def _read_capacity(self) -> int:
         try:
-            reply = self._client().read_node_without_preload_content(self._node_name, _request_timeout=_CALL_S)
+            reply = self._client().read_node(self._node_name, _preload_content=False, _request_timeout=_CALL_S)
             if reply.status != 200:
                 raise ReasonError(Reason.KUBERNETES_UNREACHABLE, f"node {self._node_name}: HTTP {reply.status}")
             return int(json.loads(reply.data)["status"]["capacity"]["pods"])

@@ -24,6 +24,8 @@ class Checkpoint:
 
     assignments: tuple[Assignment, ...] = ()
     cooling: tuple[Cooling, ...] = ()
+    releasing: tuple[str, ...] = ()
+    """Addresses, prefixes and ENIs that were being given back to EC2."""
 
 
 def _compact(value: object) -> bytes:
@@ -64,6 +66,7 @@ class Ledger:
     def __init__(self) -> None:
         self._assigned: dict[PodKey, bytes] = {}
         self._cooling: dict[str, bytes] = {}
+        self._releasing: tuple[str, ...] = ()
 
     def put(self, item: Assignment) -> None:
         self._assigned[item.key] = encode_assignment(item)
@@ -80,6 +83,10 @@ class Ledger:
         for address in addresses:
             self._cooling.pop(address, None)
 
+    def releasing(self, items: tuple[str, ...]) -> None:
+        """What is being given back to EC2 now; empty: nothing."""
+        self._releasing = items
+
     def render(self) -> bytes:
         """One JSON object and a newline."""
         return b"".join(
@@ -88,7 +95,8 @@ class Ledger:
                 b",".join(self._assigned.values()),
                 b'],"' + _OURS.encode() + b'":{"cooling":[',
                 b",".join(self._cooling.values()),
-                b"]}}\n",
+                b'],"releasing":' + _compact(self._releasing) if self._releasing else b"]",
+                b"}}\n",
             )
         )
 
@@ -107,7 +115,9 @@ def decode(text: bytes, now: Moment, cooldown_s: float) -> Checkpoint:
         raise ReasonError(Reason.STORE_CORRUPT, f"checkpoint version is {version!r}; known: {SCHEMA}")
     try:
         assignments = tuple(_assignment(item) for item in found.get("allocations") or ())
-        cooling = tuple(_cooling(item, now, cooldown_s) for item in (found.get(_OURS) or {}).get("cooling") or ())
+        ours = found.get(_OURS) or {}
+        cooling = tuple(_cooling(item, now, cooldown_s) for item in ours.get("cooling") or ())
+        releasing = tuple(str(item) for item in ours.get("releasing") or ())
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ReasonError(
             Reason.STORE_CORRUPT, f"checkpoint entry is malformed: {type(error).__name__}: {error}"
@@ -116,7 +126,7 @@ def decode(text: bytes, now: Moment, cooldown_s: float) -> Checkpoint:
     doubled = sorted(address for address, times in seen.items() if times > 1)
     if doubled or len({item.key for item in assignments}) != len(assignments):
         raise ReasonError(Reason.STORE_CORRUPT, f"checkpoint lists an address or pod interface twice: {doubled}")
-    return Checkpoint(assignments, tuple(item for item in cooling if item.until > now.mono))
+    return Checkpoint(assignments, tuple(item for item in cooling if item.until > now.mono), releasing)
 
 
 def _assignment(item: dict[str, Any]) -> Assignment:

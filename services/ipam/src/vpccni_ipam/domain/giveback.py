@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from vpccni_ipam.domain.model import EniState, InstanceLimits
-from vpccni_ipam.domain.pool import PoolEni
+from vpccni_ipam.domain.pool_eni import PoolEni
 from vpccni_ipam.domain.targets import (
     PREFIX_SIZE,
     Supply,
@@ -39,6 +39,12 @@ class GiveBack:
 
     def __bool__(self) -> bool:
         return bool(self.eni_ids or self.addresses)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every address, prefix and ENI in it."""
+        items = [name for item in self.addresses for name in (*item.ips, *item.prefixes)]
+        return (*items, *self.eni_ids)
 
 
 def _removable(eni: PoolEni, now_unix: float) -> bool:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable
 
 from vpccni_ipam.domain.model import EniState, InstanceLimits
-from vpccni_ipam.domain.pool import PoolEni
+from vpccni_ipam.domain.pool_eni import PoolEni
 from vpccni_ipam.domain.targets import PREFIX_SIZE, Supply, Targets, is_low, short_addresses, short_prefixes
 
 

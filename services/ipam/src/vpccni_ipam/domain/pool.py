@@ -7,7 +7,6 @@ No clock and no I/O: time comes in as a Moment. One writer at a time (the event 
 
 from __future__ import annotations
 
-import bisect
 import collections
 import dataclasses
 from collections.abc import Iterable, Iterator
@@ -24,42 +23,8 @@ from vpccni_ipam.domain.model import (
     PodKey,
     Wiring,
 )
+from vpccni_ipam.domain.pool_eni import LAST_RESORT, Order, PoolEni
 from vpccni_ipam.domain.targets import Supply
-
-
-class PoolEni:
-    """One ENI of the pool. ``used`` counts its assigned addresses; ``ready`` its blocks with free ones, fullest first."""
-
-    __slots__ = ("blocks", "cooling", "entry", "facts", "rank", "ready", "route_table", "since", "state", "used")
-
-    def __init__(self, facts: EniFacts, route_table: int, state: EniState, since: float) -> None:
-        self.facts = facts
-        self.route_table = route_table
-        self.state = state
-        self.since = since
-        self.used = 0
-        self.cooling = 0
-        self.blocks: dict[str, Block] = {}
-        self.ready: list[tuple[int, int, Block]] = []
-        self.rank = (facts.network_card, facts.device_number, facts.eni_id)
-        self.entry: tuple[int, tuple[int, int, str], PoolEni] | None = None
-
-    @property
-    def free(self) -> int:
-        return sum(block.free_count for block in self.blocks.values())
-
-    @property
-    def total(self) -> int:
-        return sum(block.size for block in self.blocks.values())
-
-    @property
-    def prefixes(self) -> tuple[Block, ...]:
-        return tuple(block for cidr, block in self.blocks.items() if cidr)
-
-    @property
-    def slots_used(self) -> int:
-        """Secondary IPs and prefixes together: what the instance type limits."""
-        return sum(1 if block.is_prefix else block.size for block in self.blocks.values())
 
 
 @dataclasses.dataclass(slots=True)
@@ -84,7 +49,7 @@ class Pool:
         self.cooldown_s = cooldown_s
         self._prefixes_first = prefixes_first
         self.enis: dict[str, PoolEni] = {}
-        self._ready: list[tuple[int, tuple[int, int, str], PoolEni]] = []
+        self._order = Order()
         self._held: dict[PodKey, _Held] = {}
         self._holder: dict[str, PodKey] = {}
         self._cooling: collections.OrderedDict[str, _Cool] = collections.OrderedDict()
@@ -114,14 +79,14 @@ class Pool:
         """Gives ``key`` an address, or None when none is free. The key must hold none yet."""
         if key in self._held:
             raise ValueError(f"{key} holds an address already")
-        if not self._ready:
+        eni = self._order.first()
+        if eni is None:
             return None
-        eni = self._ready[0][2]
         block = eni.ready[0][2]
         address = block.take()
         block.used += 1
         eni.used += 1
-        self._refresh(eni, block)
+        self._order.refresh(eni, block)
         made = Assignment(
             key=key,
             pod=pod,
@@ -151,7 +116,7 @@ class Pool:
             eni.used -= 1
             held.block.cooling += 1
             eni.cooling += 1
-            self._refresh(eni, held.block)
+            self._order.refresh(eni, held.block)
         return cool
 
     def expire(self, now: Moment) -> list[str]:
@@ -168,7 +133,7 @@ class Pool:
                 cool.block.cooling -= 1
                 eni.cooling -= 1
                 cool.block.give_back(address)
-                self._refresh(eni, cool.block)
+                self._order.refresh(eni, cool.block)
         return over
 
     def next_expiry(self) -> float | None:
@@ -208,8 +173,8 @@ class Pool:
         eni = self.enis[eni_id]
         eni.state = state
         for block in eni.blocks.values():
-            self._refresh(eni, block)
-        self._place(eni)
+            self._order.refresh(eni, block)
+        self._order.place(eni)
 
     def add_addresses(self, eni_id: str, addresses: Iterable[str]) -> int:
         """Secondary IPs of an ENI; known ones and every ENI's primary address are left out. Returns how many are new."""
@@ -224,7 +189,7 @@ class Pool:
             block.members.add(address)
             if not self._adopt(eni, block, address):
                 block.give_back(address)
-        self._refresh(eni, block)
+        self._order.refresh(eni, block)
         return added
 
     def add_prefix(self, eni_id: str, cidr: str) -> bool:
@@ -235,7 +200,7 @@ class Pool:
         block = self._new_block(eni, cidr)
         for address in [a for a in (*self._holder, *self._cooling) if block.holds(a)]:
             self._adopt(eni, block, address)
-        self._refresh(eni, block)
+        self._order.refresh(eni, block)
         return True
 
     def remove_addresses(self, eni_id: str, addresses: Iterable[str]) -> tuple[str, ...]:
@@ -248,7 +213,7 @@ class Pool:
         for address in removed:
             del block.free[address]
             block.members.discard(address)
-        self._refresh(eni, block)
+        self._order.refresh(eni, block)
         return removed
 
     def remove_prefix(self, eni_id: str, cidr: str) -> bool:
@@ -257,9 +222,8 @@ class Pool:
         block = eni.blocks.get(cidr)
         if block is None or block.used or block.cooling:
             return False
-        self._unready(eni, block)
+        self._order.drop(eni, block)
         del eni.blocks[cidr]
-        self._place(eni)
         return True
 
     def disown(self, eni_id: str, gone: Iterable[str]) -> tuple[str, ...]:
@@ -287,7 +251,7 @@ class Pool:
                 block.cooling -= 1
                 eni.cooling -= 1
         for block in eni.blocks.values():
-            self._refresh(eni, block)
+            self._order.refresh(eni, block)
         return tuple(kept)
 
     def remove_eni(self, eni_id: str) -> bool:
@@ -299,8 +263,7 @@ class Pool:
             if cool.block is not None and cool.block.eni_id == eni_id:
                 cool.block = None
         for block in eni.blocks.values():
-            self._unready(eni, block)
-        self._place(eni)
+            self._order.drop(eni, block)
         del self.enis[eni_id]
         return True
 
@@ -347,7 +310,7 @@ class Pool:
         self._ranks += 1
         rank = self._ranks
         if self._prefixes_first and not cidr:
-            rank += 1 << 40
+            rank += LAST_RESORT
         block = Block(eni.facts.eni_id, rank, cidr)
         eni.blocks[cidr] = block
         return block
@@ -376,26 +339,3 @@ class Pool:
             return False
         block.mark_taken(address)
         return True
-
-    def _refresh(self, eni: PoolEni, block: Block) -> None:
-        """Puts the block, and then its ENI, where they belong in the order of choice."""
-        self._unready(eni, block)
-        if eni.state is EniState.USABLE and block.free_count > 0:
-            # Secondary IPs of a prefix pool rank behind every prefix, however full.
-            block.entry = (-block.used if block.rank < 1 << 40 else 1, block.rank, block)
-            bisect.insort(eni.ready, block.entry)
-        self._place(eni)
-
-    @staticmethod
-    def _unready(eni: PoolEni, block: Block) -> None:
-        if block.entry is not None:
-            del eni.ready[bisect.bisect_left(eni.ready, block.entry)]
-            block.entry = None
-
-    def _place(self, eni: PoolEni) -> None:
-        if eni.entry is not None:
-            del self._ready[bisect.bisect_left(self._ready, eni.entry)]
-            eni.entry = None
-        if eni.ready:
-            eni.entry = (-eni.used, eni.rank, eni)
-            bisect.insort(self._ready, eni.entry)

@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 
 from vpccni_ipam.domain.model import EniFacts, EniState, Inventory
-from vpccni_ipam.domain.pool import Pool, PoolEni
+from vpccni_ipam.domain.pool import Pool
+from vpccni_ipam.domain.pool_eni import PoolEni
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -235,13 +235,14 @@ def test_connections_of_an_address_are_flushed_and_no_others(node: Node) -> None
 
 
 def test_events_tell_what_others_do_and_not_what_we_do(node: Node, kernel: LinuxKernel) -> None:
-    events = node.run(lambda: RtnlEvents(frozenset({kernel.port}).__contains__))
+    events = node.run(lambda: RtnlEvents((kernel.port,), {"eth0"}.__contains__))
     ours, theirs = Rule(4, 512, 254, dst="10.0.1.33/32"), Rule(4, 512, 254, dst="10.0.1.34/32")
     try:
         node.run(lambda: kernel.host.apply([Ensure(ours), Ensure(theirs), Remove(ours)]))
         node.exec("ip", "rule", "del", "to", "10.0.1.34", "pref", "512")
         node.exec("ip", "route", "add", "10.0.9.9", "dev", "eth0")
         node.exec("ip", "route", "replace", "10.0.9.9", "dev", "eth0", "scope", "link", "src", "10.0.1.10")
+        node.exec("ip", "link", "set", "eth1", "mtu", "1300")
         node.exec("ip", "link", "set", "eth0", "mtu", "1400")
         found: list[tuple[object, bool]] = []
 
@@ -255,6 +256,7 @@ def test_events_tell_what_others_do_and_not_what_we_do(node: Node, kernel: Linux
         assert (theirs, True) in found
         assert (Route(254, "10.0.9.9/32", "eth0", prefsrc="10.0.1.10"), True) in found, "a replaced route"
         assert not [item for item, _ in found if item == ours]
+        assert {item.mtu for item, _ in found if isinstance(item, LinkFacts) and item.name == "eth1"} == {0}, "not read"
     finally:
         events.close()
 

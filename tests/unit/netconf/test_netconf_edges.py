@@ -10,7 +10,7 @@ from vpccni_api.netconf.v1 import netconf_pb2 as pb
 from vpccni_api.reasons import Reason, ReasonError
 from vpccni_netconf import convert
 from vpccni_netconf.adapters import decode, encode, errno_map
-from vpccni_netconf.domain.drift import Change, Interests, concerns, is_fight
+from vpccni_netconf.domain.drift import Change, Interests, concerns, is_fight, latest
 from vpccni_netconf.domain.objects import Address, Link, LinkFacts, Neighbour, Observed, Route, Rule
 from vpccni_netconf.domain.ops import CreatePodLink, DeleteLink, Ensure, PurgeRules, Remove
 from vpccni_netconf.domain.spec import PodSpec
@@ -204,6 +204,12 @@ def test_a_pods_link_concerns_us_when_it_strays() -> None:
     assert not concerns(Change(right, False), INTERESTS, POD_LINK)
     assert concerns(Change(LinkFacts(9, POD_LINK.name, "02:00:00:00:00:02", 9001), False), INTERESTS, POD_LINK)
     assert concerns(Change(right, True), INTERESTS, POD_LINK)
+
+
+def test_only_the_last_word_on_a_link_counts() -> None:
+    down, up = LinkFacts(9, "x", up=False), LinkFacts(9, "x")
+    rule = Change(RULE, True)
+    assert latest([Change(down, False), rule, Change(up, False)]) == [rule, Change(up, False)]
 
 
 def test_a_fight_is_four_repairs_of_one_object_within_a_minute() -> None:

@@ -44,8 +44,8 @@ async def start(life: lifecycle.Lifecycle) -> None:
     slow_thread = Worker("slow")
     kernel, leftovers, packet_filter = LinuxKernel(), Leftovers(), HostPacketFilter()
     service = Service(kernel, packet_filter, leftovers, slow_thread, health, metrics, values[settings.PACKET_FILTER])
-    events = RtnlEvents(frozenset({kernel.port, leftovers.port}).__contains__)
-    watcher = Watcher(service, events, values[settings.REPAIR_INTERVAL])
+    ports = (kernel.port, leftovers.port)
+    watcher = Watcher(service, values[settings.REPAIR_INTERVAL], lambda watched: RtnlEvents(ports, watched))
     service.look_again = watcher.look_again
     server = Server(CallInterceptor("netconf", metrics), health)
 

@@ -98,5 +98,8 @@ class Events(Protocol):
     def fileno(self) -> int:
         """Readable when something has come in."""
 
+    def listen_to(self, family: int) -> None:
+        """Rules, routes and addresses of 4 or 6; 4 is listened to from the start."""
+
     def drain(self) -> tuple[list[Change], bool]:
         """All that has come in, and whether some was lost. Never blocks."""

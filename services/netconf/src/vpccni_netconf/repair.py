@@ -32,15 +32,17 @@ class Mended:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Repaired:
-    """``interests``: what to listen for from now on."""
+    """``interests``, ``ipv6``: what to listen for from now on."""
 
     mended: tuple[Mended, ...]
     interests: Interests
+    ipv6: bool
 
 
 def repair(kernel: Kernel, desired: Desired) -> Repaired:
     """One look at everything, one batch. Raises KERNEL_REFUSED when the kernel cannot even be read."""
-    observed = kernel.host.observe(_query(desired))
+    query = _query(desired)
+    observed = kernel.host.observe(query)
     wanted, owners = _plan(desired, observed)
     paths = tuple(item.path for item in wanted if isinstance(item, Sysctl))
     sysctls = kernel.host.observe(Query((), sysctls=paths)).sysctls if paths else ()
@@ -53,7 +55,8 @@ def repair(kernel: Kernel, desired: Desired) -> Repaired:
     for held in [pod for name, pod in desired.pods.items() if name not in there]:
         mended += _rewire(kernel, desired, held)
     links = {item.name: item for item in wanted if isinstance(item, Link) and item.name not in desired.pods}
-    return Repaired(tuple(mended), Interests(links, frozenset(eni.table for eni in desired.enis.values())))
+    tables = frozenset(eni.table for eni in desired.enis.values())
+    return Repaired(tuple(mended), Interests(links, tables), 6 in query.families)
 
 
 def _query(desired: Desired) -> Query:

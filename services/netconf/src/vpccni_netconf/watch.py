@@ -6,13 +6,13 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from vpccni_api.reasons import ReasonError
 from vpccni_kit import telemetry
 
-from vpccni_netconf.domain.drift import FIGHT_REPAIRS, FIGHT_WINDOW_S, Change, Interests, concerns, is_fight
+from vpccni_netconf.domain.drift import FIGHT_REPAIRS, FIGHT_WINDOW_S, Change, Interests, concerns, is_fight, latest
 from vpccni_netconf.domain.objects import Link, LinkFacts
 from vpccni_netconf.drift import DriftEvent
 from vpccni_netconf.ports import Events
@@ -30,21 +30,26 @@ _FILTER_COST_FACTOR: Final = 20.0
 
 
 class Watcher:
-    """``interval``: seconds between two complete comparisons."""
+    """``interval``: seconds between two complete comparisons. ``listen`` opens the events, given which links matter."""
 
-    def __init__(self, service: Service, events: Events, interval: float) -> None:
+    def __init__(self, service: Service, interval: float, listen: Callable[[Callable[[str], bool]], Events]) -> None:
         self._service = service
-        self._events = events
         self._interval = interval
         self._dirty = asyncio.Event()
         self._interests = Interests({}, frozenset())
         self._repaired_at: dict[str, deque[float]] = {}
         self._fights: set[str] = set()
         self._failed: set[str] = set()
+        self._hears_ipv6 = False
+        self._events = listen(self.is_watched)
 
     def look_again(self) -> None:
         """Compare soon."""
         self._dirty.set()
+
+    def is_watched(self, link: str) -> bool:
+        """True of links whose settings matter."""
+        return link in self._interests.links or link in self._service.desired.pods
 
     async def watch_kernel(self) -> None:
         loop = asyncio.get_running_loop()
@@ -77,7 +82,7 @@ class Watcher:
         loop.add_reader(self._events.fileno(), self._wake)
         if any(isinstance(change.item, LinkFacts) and not change.gone for change in changes):
             self._service.link_changed.changed()
-        if lost or any(self._concerns(change) for change in changes):
+        if lost or any(self._concerns(change) for change in latest(changes)):
             self._dirty.set()
 
     def _concerns(self, change: Change) -> bool:
@@ -95,6 +100,9 @@ class Watcher:
             log.error("comparison failed: %s", error, extra={"reason": str(error.reason)})
             return
         self._interests = repaired.interests
+        if repaired.ipv6 and not self._hears_ipv6:
+            self._events.listen_to(6)
+            self._hears_ipv6 = True
         self._report(repaired.mended)
 
     def _report(self, mended: Iterable[Mended]) -> None:

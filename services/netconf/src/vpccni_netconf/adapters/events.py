@@ -2,39 +2,53 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from vpccni_netconf.adapters import decode
 from vpccni_netconf.domain.drift import Change
+from vpccni_netconf.domain.objects import LinkFacts
 
-_LINK, _V4_ADDRESS, _V4_ROUTE, _V4_RULE = 1, 5, 7, 8
-_V6_ADDRESS, _V6_ROUTE, _V6_RULE = 9, 11, 19
-_GROUPS: Final = (_LINK, _V4_ADDRESS, _V4_ROUTE, _V4_RULE, _V6_ADDRESS, _V6_ROUTE, _V6_RULE)
+_LINK: Final = 1
+_ADDRESS_ROUTE_RULE: Final = {4: (5, 7, 8), 6: (9, 11, 19)}
 _SOL_NETLINK: Final = 270
 _ADD_MEMBERSHIP: Final = 1
 _SO_RCVBUFFORCE: Final = 33
+_SO_ATTACH_FILTER: Final = 26
 _BUFFER_BYTES: Final = 4 * 1024 * 1024
 _RECEIVE_BYTES: Final = 64 * 1024
 _NLM_F_REPLACE: Final = 0x100
+_IFLA_IFNAME: Final = 3
 
 
 class RtnlEvents:
-    """``is_own``: true of netlink ports whose requests are ours: what follows from them is not news."""
+    """``own_ports``: netlink ports whose requests are ours: what follows from them is not news. ``is_watched``: of a link's
+    name, whether its settings matter; other links are told by index and name alone."""
 
-    def __init__(self, is_own: Callable[[int], bool]) -> None:
-        self._is_own = is_own
+    def __init__(self, own_ports: Sequence[int], is_watched: Callable[[str], bool]) -> None:
+        self._own_ports = frozenset(own_ports)
+        self._is_watched = is_watched
         self._socket = socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE
         )
         self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER_BYTES)
+        _attach(self._socket, _program(own_ports))
         self._socket.bind((0, 0))
-        for group in _GROUPS:
-            self._socket.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, struct.pack("=I", group))
+        self._join(_LINK)
+        self.listen_to(4)
         self._names: dict[int, str] = {}
+
+    def listen_to(self, family: int) -> None:
+        """Rules, routes and addresses of the family, too. (Every link makes IPv6 ones of its own: only where they matter.)"""
+        for group in _ADDRESS_ROUTE_RULE[family]:
+            self._join(group)
+
+    def _join(self, group: int) -> None:
+        self._socket.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, struct.pack("=I", group))
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -64,12 +78,8 @@ class RtnlEvents:
     def _change(self, message: decode.Message) -> Change | None:
         kind = message.kind
         if kind in (decode.NEWLINK, decode.DELLINK):
-            facts = decode.link_facts(message.body)
-            self._names[facts.index] = facts.name
-            if kind == decode.DELLINK:
-                self._names.pop(facts.index, None)
-            return Change(facts, kind == decode.DELLINK)
-        if self._is_own(message.port):
+            return Change(self._link(message.body, gone=kind == decode.DELLINK), kind == decode.DELLINK)
+        if message.port in self._own_ports:
             return None
         if kind == decode.DELRULE:
             rule = decode.rule(message.body)
@@ -82,6 +92,16 @@ class RtnlEvents:
             address = decode.address(message.body, _Names(self._names))
             return Change(address, kind == decode.DELADDR) if address is not None else None
         return None
+
+    def _link(self, body: memoryview, *, gone: bool) -> LinkFacts:
+        index, length, kind = struct.unpack_from("=4xi8xHH", body)
+        # The kernel puts the name first; the rest, some 1.5 kB, is read only of links that matter.
+        name = bytes(body[20 : 16 + length]).rstrip(b"\0").decode(errors="replace") if kind == _IFLA_IFNAME else ""
+        if gone:
+            self._names.pop(index, None)
+        else:
+            self._names[index] = name
+        return decode.link_facts(body) if not name or self._is_watched(name) else LinkFacts(index, name)
 
 
 class _Names(dict[int, str]):
@@ -97,3 +117,55 @@ class _Names(dict[int, str]):
             return socket.if_indextoname(index)
         except OSError:
             return default or "?"
+
+
+# A classic BPF program, so that what is not news does not even wake the process. It loads in network order.
+_LDH, _LDW, _JEQ, _JSET, _RET = 0x28, 0x20, 0x15, 0x45, 0x06
+_KIND_AT, _FLAGS_AT, _PORT_AT = 4, 6, 12
+_ALL: Final = 0xFFFFFFFF
+
+
+def _program(own_ports: Sequence[int]) -> bytes:
+    """Accepts what is told of links; deleted rules, addresses and routes, new addresses and replaced routes unless a port of
+    ours is the cause."""
+    foreign = (decode.DELRULE, decode.DELROUTE, decode.DELADDR, decode.NEWADDR)
+    return _assemble(
+        [
+            (_LDH, _KIND_AT, ""),
+            *((_JEQ, socket.htons(kind), "accept") for kind in (decode.NEWLINK, decode.DELLINK)),
+            *((_JEQ, socket.htons(kind), "port") for kind in foreign),
+            (_JEQ, socket.htons(decode.NEWROUTE), "replaced"),
+            (_RET, 0, ""),
+            "replaced",
+            (_LDH, _FLAGS_AT, ""),
+            (_JSET, socket.htons(_NLM_F_REPLACE), "port"),
+            (_RET, 0, ""),
+            "port",
+            (_LDW, _PORT_AT, ""),
+            *((_JEQ, socket.htonl(port), "reject") for port in own_ports),
+            "accept",
+            (_RET, _ALL, ""),
+            "reject",
+            (_RET, 0, ""),
+        ]
+    )
+
+
+def _assemble(lines: Sequence[str | tuple[int, int, str]]) -> bytes:
+    """Text lines are labels; an instruction is (code, operand, label to jump to when the comparison holds)."""
+    places: dict[str, int] = {}
+    instructions: list[tuple[int, int, str]] = []
+    for line in lines:
+        if isinstance(line, str):
+            places[line] = len(instructions)
+        else:
+            instructions.append(line)
+    return b"".join(
+        struct.pack("=HBBI", code, places[target] - at - 1 if target else 0, 0, operand)
+        for at, (code, operand, target) in enumerate(instructions)
+    )
+
+
+def _attach(to: socket.socket, program: bytes) -> None:
+    code = ctypes.create_string_buffer(program, len(program))
+    to.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("@HP", len(program) // 8, ctypes.addressof(code)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from vpccni_netconf.domain.names import (
@@ -57,6 +57,16 @@ def concerns(change: Change, interests: Interests, pod_link: Link | None) -> boo
             return change.gone and ours
         case Address(dev=dev):
             return dev in interests.links
+
+
+def latest(changes: Sequence[Change]) -> list[Change]:
+    """Without what was told of a link before the last word on it: a new link is down before it is up."""
+    last = {change.item.index: at for at, change in enumerate(changes) if isinstance(change.item, LinkFacts)}
+    return [
+        change
+        for at, change in enumerate(changes)
+        if not isinstance(change.item, LinkFacts) or last[change.item.index] == at
+    ]
 
 
 def settled(wanted: Link, facts: LinkFacts) -> bool:

@@ -29,7 +29,7 @@ CACHE: Final = Path(os.environ.get("VPCCNI_CACHE") or Path.home() / ".cache/vpcc
 REPOSITORY: Final = "localhost/vpccni"
 
 SUITE: Final = "bookworm"
-RUNTIME_PACKAGES: Final = ("base-files", "dash", "coreutils", "libc-bin", "python3", "iptables", "nftables")
+RUNTIME_PACKAGES: Final = ("base-files", "dash", "coreutils", "libc-bin", "libstdc++6", "python3", "iptables", "nftables")
 BUILDER_PACKAGES: Final = (*RUNTIME_PACKAGES, "python3-pip")
 LEAVE_OUT: Final = (
     "/usr/share/man/*",
@@ -38,6 +38,7 @@ LEAVE_OUT: Final = (
     "/usr/share/locale/*",
     "/usr/lib/*/gconv/*",
 )
+PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 COPYRIGHT: Final = "/usr/share/doc/*/copyright"
 
 # Packages are unpacked without their scripts, so what the scripts would have made is made here.
@@ -139,28 +140,19 @@ def content_key(paths: Iterable[str], *more: str) -> str:
 
 def ensure_base(name: str, packages: tuple[str, ...]) -> str:
     """Reference of a base image made of Debian packages; made when it is not in the storage yet."""
-    key = hashlib.sha256("\0".join((SUITE, *packages, *LEAVE_OUT, FINISH)).encode()).hexdigest()[:16]
+    key = hashlib.sha256("\0".join((SUITE, *packages, *LEAVE_OUT, FINISH, PATH)).encode()).hexdigest()[:16]
     reference = f"{REPOSITORY}/{name}:{key}"
     if buildah("images", "--quiet", "--filter", f"reference={reference}"):
         return reference
     with tempfile.TemporaryDirectory(prefix="vpccni-base-") as scratch:
-        hook = Path(scratch, "finish")
-        hook.write_text(f"#!/bin/sh\n{FINISH}")
-        hook.chmod(0o755)
         excludes = [f"--dpkgopt=path-exclude={path}" for path in LEAVE_OUT] + [f"--dpkgopt=path-include={COPYRIGHT}"]
         tar = f"{scratch}/base.tar"
-        run(
-            "mmdebstrap",
-            "--quiet",
-            "--variant=extract",
-            f"--include={','.join(packages)}",
-            *excludes,
-            f"--customize-hook={hook}",
-            SUITE,
-            tar,
-        )
+        run("mmdebstrap", "--quiet", "--variant=extract", f"--include={','.join(packages)}", *excludes, SUITE, tar)
         container = buildah("from", "scratch", quiet=False)
         buildah("add", "--quiet", container, tar, "/")
+        run("sh", "-c", FINISH, "finish", buildah("mount", container))
+        buildah("umount", container)
+        buildah("config", "--env", f"PATH={PATH}", container)
         buildah("commit", "--quiet", "--rm", "--timestamp", "0", container, reference)
     return reference
 

@@ -18,6 +18,8 @@ FROM ${BASE}
 COPY --from=build /opt/vpccni/lib /opt/vpccni/lib
 COPY --from=build /opt/vpccni/app /opt/vpccni/app
 ENV PYTHONPATH=/opt/vpccni/app:/opt/vpccni/lib PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+# Fails here rather than on a node when BASE lacks something.
+RUN python3 -c 'import vpccni_eni_manager.__main__'
 # Root without any capability: the journal (host path, root only) and the socket (0600) belong to root.
 USER 0:0
 ENTRYPOINT ["python3", "-m", "vpccni_eni_manager"]

@@ -16,6 +16,8 @@ FROM ${BASE}
 COPY --from=build /opt/vpccni/lib /opt/vpccni/lib
 COPY --from=build /opt/vpccni/app /opt/vpccni/app
 ENV PYTHONPATH=/opt/vpccni/app:/opt/vpccni/lib PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+# Fails here rather than on a node when BASE lacks something.
+RUN python3 -c 'import vpccni_ipam.__main__'
 # Root without any capability: ipam.sock and the checkpoint are root only, on a host path.
 USER 0:0
 # Writes the conflist when the first address is usable, then is ipam itself (exec: no process stays beside it).

@@ -19,5 +19,7 @@ RUN { command -v iptables-restore && command -v nft; } >/dev/null 2>&1 || { \
 COPY --from=build /opt/vpccni/lib /opt/vpccni/lib
 COPY --from=build /opt/vpccni/app /opt/vpccni/app
 ENV PYTHONPATH=/opt/vpccni/app:/opt/vpccni/lib PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+# Fails here rather than on a node when BASE lacks something.
+RUN python3 -c 'import vpccni_netconf.__main__'
 USER 0:0
 ENTRYPOINT ["python3", "-m", "vpccni_netconf"]

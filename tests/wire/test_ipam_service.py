@@ -90,9 +90,16 @@ def test_60_adds_at_once_on_a_node_with_one_eni() -> None:
     """27 addresses fit (3 ENIs of 9); the rest is told at once, not after the longest wait."""
 
     async def body(world: World) -> None:
-        world.manager.attach_delay = 0.5
+        world.manager.attach_delay = 2
         await world.start()
-        outcomes = await asyncio.gather(*(world.address(f"p{n}", 40) for n in range(60)), return_exceptions=True)
+        calls = [asyncio.create_task(world.address(f"p{n}", 40)) for n in range(60)]
+
+        async def told() -> bool:
+            return sum(call.done() for call in calls) >= 9 + 33
+
+        await until(told, world.log)
+        assert len(world.manager.enis) <= 2  # told while the second ENI is being attached, not after the third
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
         given = [o for o in outcomes if isinstance(o, str)]
         failed = [o for o in outcomes if isinstance(o, ReasonError)]
         assert len(given) == len(set(given)) == 27
@@ -192,6 +199,18 @@ def test_an_address_cools_down_also_over_a_restart() -> None:
         assert first not in rest
 
     run(body, MAX_ENI="2")
+
+
+def test_a_node_without_provisioning_uses_what_is_attached_and_says_so() -> None:
+    async def body(world: World) -> None:
+        world.manager.enis[0].ips = world.manager._new_ips(4)
+        await world.start()
+        outcomes = await asyncio.gather(*(world.address(f"p{n}", 40) for n in range(6)), return_exceptions=True)
+        assert sum(isinstance(o, str) for o in outcomes) == 4
+        assert {o.reason for o in outcomes if isinstance(o, ReasonError)} == {Reason.NODE_NOT_GROWING}
+        assert not any(call.startswith(("Ensure", "Release")) for call in world.manager.calls)
+
+    run(body, started=False, DISABLE_NETWORK_RESOURCE_PROVISIONING="true")
 
 
 def test_all_cooling_is_told_and_the_first_to_wait_is_the_first_served() -> None:

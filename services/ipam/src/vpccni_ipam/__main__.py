@@ -81,6 +81,7 @@ class Ipam:
         self.sync = KernelSync(self.owner, self.netconf, self.enis, gate, config.host)
         self.del_pod = DelPod(self.owner, self.netconf, self.pending, locks, gate, clock)
         self.grow = Grow(self.owner, self.enis, self.manager, config.targets, frozen=config.frozen)
+        self.owner.triage = self.grow.triage
         self.shrink = Shrink(self.owner, self.manager, self.netconf, config.targets, values[s.SHRINK_PACE])
         reconcile = Reconcile(self.owner, self.enis, self.manager, self.netconf)
         self.keeper = Keeper(

@@ -56,6 +56,12 @@ class Grow:
         """Something changed for the better (a dependency is back): try at once."""
         self._retry_at = 0.0
 
+    def triage(self) -> None:
+        """Fails the ADDs that no step can serve, also while a step is under way."""
+        error = self._owner.growth.error
+        blocked = error is not None and self._final() and self._owner.now().mono < self._retry_at
+        self._fail_hopeless(error if blocked else None, growing=not blocked and not self.frozen)
+
     async def __call__(self) -> bool:
         """Takes one step if one is due. True: call again, there may be more to do."""
         self._next = None
@@ -105,9 +111,13 @@ class Grow:
         most = self.targets.max_pods
         if most and supply.total + self.room().addresses(prefixes=self.targets.prefixes) > most:
             return ReasonError(Reason.MAX_PODS, f"the node holds {supply.total} addresses and runs at most {most} pods")
-        enis, per_eni = len(self._owner.pool.enis) + self._enis.unmanaged, slots.limits.slots_per_eni
         kind = "prefixes" if self.targets.prefixes else "secondary addresses"
-        return ReasonError(Reason.ENI_LIMIT, f"{enis} of {slots.max_enis} ENIs, each with room for {per_eni} {kind}")
+        others = f", {self._enis.unmanaged} of them not managed" if self._enis.unmanaged else ""
+        return ReasonError(
+            Reason.ENI_LIMIT,
+            f"the node may have {slots.max_enis} ENIs{others}, with {slots.limits.slots_per_eni} {kind} each; "
+            f"{supply.assigned} addresses are assigned and {supply.waiting} ADDs wait",
+        )
 
     def _fail_hopeless(self, because: ReasonError | None, *, growing: bool) -> None:
         """Fails the ADDs at the end of the queue that neither growth nor the end of a cooldown can serve."""
@@ -117,7 +127,8 @@ class Grow:
         supply = owner.supply()
         count = servable(self.targets, supply, self.room() if growing else Room(0, 0, 0))
         if count < supply.waiting:
-            error = because or self._why_full(slots, supply)
+            frozen = ReasonError(Reason.NODE_NOT_GROWING, self.frozen) if self.frozen else None
+            error = because or frozen or self._why_full(slots, supply)
             failed = owner.waiting.fail_beyond(count, error)
             log.warning("%d waiting ADDs failed: %s", failed, error, extra={"reason": str(error.reason)})
 

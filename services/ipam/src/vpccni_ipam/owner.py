@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+from collections.abc import Callable
+from typing import Final
 
 from vpccni_api.reasons import Reason, ReasonError
 from vpccni_kit import telemetry
@@ -21,6 +23,7 @@ from vpccni_ipam.waiting import Waiter, WaitingAdds
 
 log = logging.getLogger(__name__)
 
+_TRIAGE_S: Final = 0.05
 # Growth that ended with one of these does not get better by waiting: an ADD that only growth could serve fails at once.
 FINAL = frozenset(
     {
@@ -64,6 +67,9 @@ class PoolOwner:
         self.not_started: ReasonError = ReasonError(Reason.NOT_READY, "start-up has not finished")
         self.tally = tally
         self.held_back = HoldBack()
+        self.triage: Callable[[], None] = lambda: None
+        """Fails waiting ADDs that nothing can serve; called soon after ADDs have begun to wait."""
+        self._triage_due = False
         self.last_demand = 0.0
         self._store = store
         self._ledger = ledger
@@ -112,9 +118,16 @@ class PoolOwner:
         self.tally.add("awscni_no_available_ip_addresses")
         handle = loop.call_later(max(timeout, 0.0), lambda: waiter.fail(self.why_none()))
         waiter.future.add_done_callback(lambda _: handle.cancel())
+        if not self._triage_due:
+            self._triage_due = True
+            loop.call_later(_TRIAGE_S, self._triage)
         self.wake()
         self._arm()
         return waiter
+
+    def _triage(self) -> None:
+        self._triage_due = False
+        self.triage()
 
     def why_none(self) -> ReasonError:
         """The most telling reason why an ADD got no address: why growth failed, else that addresses cool, else that growth goes on."""

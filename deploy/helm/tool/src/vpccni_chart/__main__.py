@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from vpccni_chart import combinations, iam, manifest, schema, settings_table
+from vpccni_chart import combinations, dashboards, iam, manifest, schema, settings_table
 
 REPO: Final = Path(__file__).resolve().parents[5]
 
@@ -32,6 +32,8 @@ def generated() -> Iterator[tuple[Path, str]]:
     whole = schema.schema(rows, cases, defaults, settings_table.CHART_SETS)
     yield manifest.CHART / "values.schema.json", json.dumps(whole, indent=1) + "\n"
     yield REPO / "docs/iam-policy.md", iam.page()
+    for name, board in dashboards.files():
+        yield manifest.CHART / "dashboards" / name, board
 
 
 def rendered() -> Iterator[tuple[Path, str]]:

@@ -171,6 +171,8 @@ def schema(
         updateStrategy=_closed(type={"enum": ["RollingUpdate", "OnDelete"]}, rollingUpdate={"type": ["object", "null"]}),
         startupProbe=_probe(0), livenessProbe=_probe(0), readinessProbe=_probe(0), livenessProbeTimeoutSeconds=_SECONDS,
         readinessProbeTimeoutSeconds=_SECONDS, securityContext=_OBJECT, podMonitor=monitor,
+        prometheusRule=_closed(create=_FLAG, annotations=_TEXTS, labels=_TEXTS, runbookBaseUrl=_TEXT),
+        dashboards=_closed(create=_FLAG, annotations=_TEXTS, labels=_TEXTS),
         preStop=_closed(timeoutSeconds={"type": "integer", "minimum": 0, "maximum": 600}, quietSeconds={"type": "integer", "minimum": 0, "maximum": 600}),
         cniBinDir=_PATH, cniConfDir=_PATH,
     )  # fmt: skip

@@ -23,6 +23,7 @@ FEATURES: dict[str, dict[str, Any]] = {
     "own service account": {"serviceAccount": {"create": False, "name": "networking"}},
     "node agent": {"nodeAgent": {"enabled": True}},
     "pod monitor": {"podMonitor": {"create": True}},
+    "alerts and dashboards": {"prometheusRule": {"create": True}, "dashboards": {"create": True}},
     "other ports": {"ipam": {"healthPort": 30000, "metricsPort": 30001}, "eniManager": {"healthPort": 30002}},
     "long goodbye": {"preStop": {"timeoutSeconds": 300, "quietSeconds": 10}},
     "capabilities of a runtime with /proc namespaces": {
@@ -32,7 +33,11 @@ FEATURES: dict[str, dict[str, Any]] = {
     **{name: yaml.safe_load(path.read_text()) for name, path in VALUES.items()},
 }
 SERVICES = ("eni-manager", "ipam", "netconf")
-OTHER_KINDS = {"PodMonitor": "monitoring.coreos.com/v1", "ENIConfig": "crd.k8s.amazonaws.com/v1alpha1"}
+OTHER_KINDS = {
+    "PodMonitor": "monitoring.coreos.com/v1",
+    "PrometheusRule": "monitoring.coreos.com/v1",
+    "ENIConfig": "crd.k8s.amazonaws.com/v1alpha1",
+}
 Objects = list[dict[str, Any]]
 
 

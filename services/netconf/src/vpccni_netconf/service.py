@@ -75,13 +75,15 @@ class Service:
         assert self._filter_wish is not None
         spec, primary_link, prefixes = self._filter_wish
         try:
-            self._fingerprint = self._packet_filter.fingerprint()
+            fingerprint = self._packet_filter.fingerprint()
             result = await self.slow_thread.run(
                 apply_filter, self._packet_filter, spec, primary_link, prefixes, self._forced_backend
             )
         except ReasonError:
             self._reconciled.labels("error").inc()
             raise
+        # Only that of a listing which was right may stand for "nothing has changed": after a repair it is looked at again.
+        self._fingerprint = () if result.changed else fingerprint
         self._reconciled.labels("success").inc()
         self._backend.clear()
         self._backend.labels(str(result.backend)).set(1)

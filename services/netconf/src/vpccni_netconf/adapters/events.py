@@ -21,7 +21,6 @@ _SO_RCVBUFFORCE: Final = 33
 _SO_ATTACH_FILTER: Final = 26
 _BUFFER_BYTES: Final = 4 * 1024 * 1024
 _RECEIVE_BYTES: Final = 64 * 1024
-_NLM_F_REPLACE: Final = 0x100
 _IFLA_IFNAME: Final = 3
 
 
@@ -81,13 +80,12 @@ class RtnlEvents:
             return Change(self._link(message.body, gone=kind == decode.DELLINK), kind == decode.DELLINK)
         if message.port in self._own_ports:
             return None
-        if kind == decode.DELRULE:
+        if kind in (decode.DELRULE, decode.NEWRULE):
             rule = decode.rule(message.body)
-            return Change(rule, True) if rule is not None else None
-        replaced = kind == decode.NEWROUTE and message.flags & _NLM_F_REPLACE
-        if kind == decode.DELROUTE or replaced:
+            return Change(rule, kind == decode.DELRULE) if rule is not None else None
+        if kind in (decode.DELROUTE, decode.NEWROUTE):
             route = decode.route(message.body, _Names(self._names))
-            return Change(route, True) if route is not None else None
+            return Change(route, kind == decode.DELROUTE) if route is not None else None
         if kind in (decode.DELADDR, decode.NEWADDR):
             address = decode.address(message.body, _Names(self._names))
             return Change(address, kind == decode.DELADDR) if address is not None else None
@@ -120,25 +118,19 @@ class _Names(dict[int, str]):
 
 
 # A classic BPF program, so that what is not news does not even wake the process. It loads in network order.
-_LDH, _LDW, _JEQ, _JSET, _RET = 0x28, 0x20, 0x15, 0x45, 0x06
-_KIND_AT, _FLAGS_AT, _PORT_AT = 4, 6, 12
+_LDH, _LDW, _JEQ, _RET = 0x28, 0x20, 0x15, 0x06
+_KIND_AT, _PORT_AT = 4, 12
 _ALL: Final = 0xFFFFFFFF
 
 
 def _program(own_ports: Sequence[int]) -> bytes:
-    """Accepts what is told of links; deleted rules, addresses and routes, new addresses and replaced routes unless a port of
-    ours is the cause."""
-    foreign = (decode.DELRULE, decode.DELROUTE, decode.DELADDR, decode.NEWADDR)
+    """Accepts what is told of links, and of rules, addresses and routes unless a port of ours is the cause."""
+    foreign = (decode.NEWRULE, decode.DELRULE, decode.NEWROUTE, decode.DELROUTE, decode.NEWADDR, decode.DELADDR)
     return _assemble(
         [
             (_LDH, _KIND_AT, ""),
             *((_JEQ, socket.htons(kind), "accept") for kind in (decode.NEWLINK, decode.DELLINK)),
             *((_JEQ, socket.htons(kind), "port") for kind in foreign),
-            (_JEQ, socket.htons(decode.NEWROUTE), "replaced"),
-            (_RET, 0, ""),
-            "replaced",
-            (_LDH, _FLAGS_AT, ""),
-            (_JSET, socket.htons(_NLM_F_REPLACE), "port"),
             (_RET, 0, ""),
             "port",
             (_LDW, _PORT_AT, ""),

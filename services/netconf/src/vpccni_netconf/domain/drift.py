@@ -28,7 +28,8 @@ FIGHT_WINDOW_S: Final = 60.0
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Change:
-    """Something that somebody else did. ``gone``: it was deleted, or replaced by ``item``."""
+    """Something that somebody else did. ``gone``: it was deleted; else it is new or was changed (a new route may stand in
+    another's place, a new rule before another)."""
 
     item: LinkFacts | Rule | Route | Address
     gone: bool
@@ -50,11 +51,10 @@ def concerns(change: Change, interests: Interests, pod_link: Link | None) -> boo
             wanted = pod_link or interests.links.get(facts.name)
             return wanted is not None and (change.gone or not settled(wanted, facts))
         case Rule(priority=priority):
-            return change.gone and priority in _OUR_PRIORITIES
+            return priority in _OUR_PRIORITIES
         case Route(table=table, dst=dst, dev=dev):
             single = dst.endswith("/128" if ":" in dst else "/32")
-            ours = table in interests.tables or (table == MAIN_TABLE and (single or dev in interests.links))
-            return change.gone and ours
+            return table in interests.tables or (table == MAIN_TABLE and (single or dev in interests.links))
         case Address(dev=dev):
             return dev in interests.links
 

@@ -16,7 +16,6 @@ from vpccni_api.version import VERSION
 from vpccni_kit import lifecycle, logs, telemetry
 from vpccni_kit.clock import SystemClock
 from vpccni_kit.health import HealthBoard
-from vpccni_kit.keyed_lock import KeyedLock
 from vpccni_kit.metrics import Metrics
 from vpccni_kit.server import CallInterceptor, Server
 from vpccni_kit.settings import read
@@ -45,6 +44,7 @@ from vpccni_ipam.keeper import Keeper
 from vpccni_ipam.kernel_sync import KernelSync
 from vpccni_ipam.links import EniManagerLink, NetconfLink
 from vpccni_ipam.owner import PoolOwner
+from vpccni_ipam.pod_locks import PodLocks
 from vpccni_ipam.ports import Drift
 from vpccni_ipam.reconcile import Reconcile
 from vpccni_ipam.server import ADD_METHOD, IpamServicer
@@ -76,7 +76,7 @@ class Ipam:
         self.netconf = NetconfClient(values[s.NETCONF_SOCKET])
         self.manager = EniClient(values[s.ENI_MANAGER_SOCKET])
         self.pending = PendingDelDirectory(values[s.PENDING_DEL_DIR], values[s.VETHPREFIX])
-        locks, gate = KeyedLock(), WiringGate()
+        locks, gate = PodLocks(), WiringGate()
         self.enis = Enis(self.owner, self.netconf, values[s.ENI_MTU])
         self.sync = KernelSync(self.owner, self.netconf, self.enis, gate, config.host)
         self.del_pod = DelPod(self.owner, self.netconf, self.pending, locks, gate, clock)

@@ -10,11 +10,11 @@ from typing import Final
 from vpccni_api.reasons import Reason, ReasonError
 from vpccni_kit import telemetry
 from vpccni_kit.clock import Clock
-from vpccni_kit.keyed_lock import KeyedLock
 
 from vpccni_ipam.domain.model import Assignment, PodIdentity, PodKey, Wiring
 from vpccni_ipam.domain.names import host_veth
 from vpccni_ipam.owner import PoolOwner
+from vpccni_ipam.pod_locks import PodLocks
 from vpccni_ipam.ports import Netconf
 from vpccni_ipam.waiting import Waiter
 from vpccni_ipam.wiring_gate import WiringGate
@@ -60,7 +60,7 @@ class AddPod:
         self,
         owner: PoolOwner,
         netconf: Netconf,
-        locks: KeyedLock,
+        locks: PodLocks,
         gate: WiringGate,
         clock: Clock,
         add_wait_s: float,
@@ -94,7 +94,7 @@ class AddPod:
         call = attempt.call
         if not self._owner.started.is_set():
             await self._wait_for_start(call)
-        async with self._locks.hold(call.key):
+        async with self._locks.hold(call.key, call.deadline - self._clock.monotonic()):
             item = self._owner.pool.find(call.key)
             fresh = item is None
             if item is None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from vpccni_api.reasons import Reason, ReasonError
 from vpccni_kit.clock import Clock
-from vpccni_kit.keyed_lock import KeyedLock
 
 from vpccni_ipam.domain.result import compose
 from vpccni_ipam.owner import PoolOwner
+from vpccni_ipam.pod_locks import PodLocks
 from vpccni_ipam.ports import Netconf, PodCall
 from vpccni_ipam.wiring_gate import WiringGate
 
@@ -15,7 +15,7 @@ from vpccni_ipam.wiring_gate import WiringGate
 class CheckPod:
     """One per process."""
 
-    def __init__(self, owner: PoolOwner, netconf: Netconf, locks: KeyedLock, gate: WiringGate, clock: Clock) -> None:
+    def __init__(self, owner: PoolOwner, netconf: Netconf, locks: PodLocks, gate: WiringGate, clock: Clock) -> None:
         self._owner = owner
         self._netconf = netconf
         self._locks = locks
@@ -24,7 +24,7 @@ class CheckPod:
 
     async def __call__(self, call: PodCall, deadline: float) -> None:
         """Raises ReasonError: UNKNOWN_POD, ADDRESS_QUARANTINED, or STATE_DIFFERS listing every difference."""
-        async with self._locks.hold(call.key):
+        async with self._locks.hold(call.key, deadline - self._clock.monotonic()):
             item = self._owner.pool.find(call.key)
             if item is None:
                 raise ReasonError(

@@ -8,13 +8,13 @@ from typing import Final
 
 from vpccni_api.reasons import Reason, ReasonError
 from vpccni_kit.clock import Clock
-from vpccni_kit.keyed_lock import KeyedLock
 
 from vpccni_ipam.domain.model import Assignment, Wiring
 from vpccni_ipam.domain.names import host_veth
 from vpccni_ipam.domain.restore import other_keys
 from vpccni_ipam.domain.result import kept_facts
 from vpccni_ipam.owner import PoolOwner
+from vpccni_ipam.pod_locks import PodLocks
 from vpccni_ipam.ports import Netconf, PendingDels, PodCall
 from vpccni_ipam.wiring_gate import WiringGate
 
@@ -30,7 +30,7 @@ class DelPod:
         owner: PoolOwner,
         netconf: Netconf,
         pending: PendingDels,
-        locks: KeyedLock,
+        locks: PodLocks,
         gate: WiringGate,
         clock: Clock,
     ) -> None:
@@ -70,7 +70,7 @@ class DelPod:
         return left
 
     async def _carry_out(self, call: PodCall, deadline: float) -> None:
-        async with self._locks.hold(call.key):
+        async with self._locks.hold(call.key, deadline - self._clock.monotonic()):
             item = self._recorded(call)
             known = item is not None
             if item is None:

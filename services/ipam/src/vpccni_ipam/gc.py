@@ -6,10 +6,10 @@ import logging
 
 from vpccni_api.reasons import ReasonError
 from vpccni_kit.clock import Clock
-from vpccni_kit.keyed_lock import KeyedLock
 
 from vpccni_ipam.del_pod import DelPod
 from vpccni_ipam.owner import PoolOwner
+from vpccni_ipam.pod_locks import PodLocks
 from vpccni_ipam.ports import PodCall
 
 log = logging.getLogger(__name__)
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 class Gc:
     """One per process."""
 
-    def __init__(self, owner: PoolOwner, del_pod: DelPod, locks: KeyedLock, clock: Clock, veth_prefix: str) -> None:
+    def __init__(self, owner: PoolOwner, del_pod: DelPod, locks: PodLocks, clock: Clock, veth_prefix: str) -> None:
         self._owner = owner
         self._del_pod = del_pod
         self._locks = locks

@@ -21,6 +21,8 @@ from vpccni_ipam.gc import Gc
 from vpccni_ipam.inspect import AddressLine, EniLines, Inspect
 from vpccni_ipam.status import Status
 
+_ANSWER_S: Final = 0.3
+_ANSWER_SHARE: Final = 0.1
 ADD_METHOD: Final = "/vpccni.ipam.v1.Ipam/AddPod"
 T = TypeVar("T")
 
@@ -148,8 +150,10 @@ def _need_netns(path: str) -> str:
 
 
 def _deadline(context: Any) -> float:
-    """Monotonic seconds; the kit's interceptor has refused calls without a deadline."""
-    return time.monotonic() + float(context.time_remaining())
+    """Monotonic seconds, a little before the caller's own: an answer with a reason has to arrive in time. The kit's interceptor
+    has refused calls without a deadline."""
+    left = float(context.time_remaining())
+    return time.monotonic() + left - min(_ANSWER_S, left * _ANSWER_SHARE)
 
 
 def _describe(container_id: str, namespace: str, name: str) -> None:

@@ -28,6 +28,8 @@ class AwsMetrics:
         self.leaked = metrics.counter(
             "vpccni_leaked_enis", "ENIs of the cluster that nobody holds, by what was done with them", ("action",)
         )
+        for action in ("stamp", "delete"):
+            self.leaked.labels(action)
         self.bucket_level = metrics.gauge(
             "vpccni_ec2_bucket_level", "Calls that may go out at once, per class of EC2 action", ("api_class",)
         )

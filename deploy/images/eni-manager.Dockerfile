@@ -20,6 +20,8 @@ COPY --from=build /opt/vpccni/app /opt/vpccni/app
 ENV PYTHONPATH=/opt/vpccni/app:/opt/vpccni/lib PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 # Fails here rather than on a node when BASE lacks something.
 RUN python3 -c 'import vpccni_eni_manager.__main__'
+# The part of the EC2 model that is used, so that no node has to cut it out of the whole (13 MB of memory each).
+RUN python3 -m vpccni_eni_manager.adapters.ec2_model "$(python3 -c 'import sys; print(sys.prefix)')/share/vpccni/ec2-model"
 # Root without any capability: the journal (host path, root only) and the socket (0600) belong to root.
 USER 0:0
 ENTRYPOINT ["python3", "-m", "vpccni_eni_manager"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path("/sys/fs/cgroup")
-TOP: Final = "vpccni-e2e"
+TOP: Final = f"vpccni-{os.environ.get('VPCCNI_E2E_LAB', 'e2e')}"
 
 
 def hierarchies() -> list[Path]:
@@ -39,6 +39,11 @@ def _prepare(group: Path) -> None:
             for controller in (control.parent / "cgroup.controllers").read_text().split():
                 with contextlib.suppress(OSError):  # one that cannot be delegated is not needed either
                     control.write_text(f"+{controller}")
+
+
+def left() -> list[Path]:
+    """Our groups that exist now."""
+    return [top for place in {*hierarchies(), ROOT / "unified"} if (top := place / TOP).is_dir()]
 
 
 def remove(node: str | None = None, seconds: float = 10.0) -> list[Path]:

@@ -94,8 +94,9 @@ class Cluster:
             self._workers(debian)
             until("the API server answers", 90, lambda: self.kubectl("get", "--raw", "/readyz"))
             self.control.start_controllers()
-        with self.steps.step("both nodes are registered"):
+        with self.steps.step("both nodes are registered and have the images"):
             until("both nodes are registered", 120, self._registered)
+            until("all images are imported", 120, lambda: all(worker.imported for worker in self.workers.values()))
             until("the default service account is there", 60, lambda: self.kubectl("get", "serviceaccount", "default"))
 
     def _images(self, debian: Path) -> None:
@@ -234,3 +235,22 @@ def down() -> bool:
     if left or STATE.exists():
         raise CommandError(f"not removed: {', '.join(map(str, [*left, *([STATE] if STATE.exists() else [])]))}")
     return there
+
+
+def leftovers() -> list[str]:
+    """What of a cluster is still on this machine: processes, namespaces, mounts, control groups, files."""
+    found = [f"namespace {path}" for path in namespaces.of_lab(LAB)]
+    found += [f"file {STATE}"] if STATE.exists() else []
+    found += [f"control group {path}" for path in cgroups.left()]
+    found += [
+        f"mount {line.split()[4]}"
+        for line in Path("/proc/self/mountinfo").read_text().splitlines()
+        if str(STATE) in line
+    ]
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit() and int(process.name) != os.getpid():
+            with contextlib.suppress(OSError):
+                line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                if f"{STATE}/" in line or f"vpccni_lab.daemon {LAB}" in line:
+                    found.append(f"process {process.name} {line[:100]}")
+    return found

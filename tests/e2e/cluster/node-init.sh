@@ -18,7 +18,7 @@ mount --rbind /dev "$R/dev"
 mount -t tmpfs -o mode=755 tmpfs "$R/run"
 for pair in "$STATE/containerd:/var/lib/containerd" "$STATE/kubelet:/var/lib/kubelet" "$STATE/pod-logs:/var/log/pods" \
             "$STATE/log:/var/log/node" "$STATE/cni-conf:/etc/cni/net.d" "$STATE/cni-bin:/opt/cni/bin" \
-            "$STATE/plugin-log:/var/log/aws-routed-eni" "$SHARED:$SHARED" "$CACHE:$CACHE" "$IMAGES:$IMAGES"; do
+            "$STATE/plugin-log:/var/log/aws-routed-eni" "$STATE/manifests:/etc/kubernetes/manifests" "$SHARED:$SHARED" "$CACHE:$CACHE" "$IMAGES:$IMAGES"; do
   mkdir -p "${pair%%:*}" "$R${pair#*:}"
   mount --rbind "${pair%%:*}" "$R${pair#*:}"
 done
@@ -33,14 +33,18 @@ exec >>/var/log/node/init.log 2>&1
 ulimit -n 20000
 containerd -c "$SHARED/containerd.toml" >>/var/log/node/containerd.log 2>&1 &
 for _ in $(seq 200); do ctr version >/dev/null 2>&1 && break; sleep 0.05; done
-have=$(ctr -n k8s.io images list -q)
-for archive in "$IMAGES"/*.tar; do
-  # An archive that was imported before (a node that boots again) is recognised by its name and time.
-  mark=/var/lib/containerd/.imported-$(basename "$archive")
-  if [ -n "$have" ] && [ "$mark" -nt "$archive" ]; then continue; fi
-  ctr -n k8s.io images import "$archive" && touch "$mark"
-done
-echo "images imported $(date +%T.%N)"
+# Images are imported beside kubelet's start; the tests wait for the mark.
+rm -f /var/lib/containerd/.all-imported
+(
+  have=$(ctr -n k8s.io images list -q)
+  for archive in "$IMAGES"/*.tar; do
+    # An archive that was imported before (a node that boots again) is recognised by its mark's time.
+    mark=/var/lib/containerd/.imported-$(basename "$archive")
+    if [ -n "$have" ] && [ "$mark" -nt "$archive" ]; then continue; fi
+    ctr -n k8s.io images import "$archive" && touch "$mark"
+  done
+  touch /var/lib/containerd/.all-imported
+) &
 
 # kubelet and kube-proxy are started again when they end, as a service manager would.
 keep() { local name=$1; shift; while :; do "$@" >>"/var/log/node/$name.log" 2>&1 || true; echo "$name ended" ; sleep 1; done; }

@@ -81,6 +81,8 @@ class Worker:
             "clusterDNS": ["172.20.0.10"],
             "clusterDomain": "cluster.local",
             "resolvConf": "",
+            "staticPodPath": "/etc/kubernetes/manifests",
+            "fileCheckFrequency": "1s",
             "evictionHard": room,
             "imageGCHighThresholdPercent": 100,
             "imageGCLowThresholdPercent": 99,
@@ -101,7 +103,17 @@ class Worker:
 
     def start(self) -> None:
         """Boots the node. Returns at once; kubelet registers it some seconds later."""
-        for directory in ("root", "containerd", "kubelet", "pod-logs", "log", "cni-conf", "cni-bin", "plugin-log"):
+        for directory in (
+            "root",
+            "containerd",
+            "kubelet",
+            "pod-logs",
+            "log",
+            "cni-conf",
+            "cni-bin",
+            "plugin-log",
+            "manifests",
+        ):
             (self.state / directory).mkdir(parents=True, exist_ok=True)
         path = [parts.BIN, *(self._debian / sub for sub in ("usr/bin", "usr/sbin", "bin", "sbin"))]
         env = {
@@ -130,6 +142,11 @@ class Worker:
             "private",
         ]
         self._processes.start(self._process, [*unshare, _INIT], netns=self.netns, env=env)
+
+    @property
+    def imported(self) -> bool:
+        """Whether the node has all images."""
+        return (self.state / "containerd/.all-imported").exists()
 
     @property
     def _process(self) -> str:

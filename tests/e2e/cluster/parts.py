@@ -36,7 +36,18 @@ _STAMP: Final = {
     "gitCommit": "0" * 40,
     "buildDate": "2026-01-01T00:00:00Z",
 }
-_LDFLAGS: Final = {"hyper": " ".join(f"-X {_VERSION}.{name}={value}" for name, value in _STAMP.items())}
+# Without these Helm 3 takes an unknown cluster for Kubernetes 1.20, which our chart refuses.
+_HELM3: Final = ("pkg/lint/rules", "pkg/chartutil")
+_LDFLAGS: Final = {
+    "hyper": " ".join(f"-X {_VERSION}.{name}={value}" for name, value in _STAMP.items()),
+    "helm3": "-X helm.sh/helm/v3/internal/version.version=v3.22.0 "
+    + " ".join(
+        f"-X helm.sh/helm/v3/{place}.k8sVersion{part}={value}"
+        for place in _HELM3
+        for part, value in zip(("Major", "Minor"), KUBERNETES.split("."), strict=False)
+    ),
+    "helm4": "-X helm.sh/helm/v4/internal/version.version=v4.3.1",
+}
 _PACKAGES: Final = {
     "hyper": ".",
     "probe": ".",

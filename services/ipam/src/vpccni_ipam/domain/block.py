@@ -8,6 +8,8 @@ from typing import Final
 
 # A /80 has 2^48 addresses: walk through this many before one is used again, so that memory stays bounded.
 FRESH_MAX: Final = 4096
+NOWHERE: Final = 1 << 62
+"""Order entry of what gives no address."""
 
 
 class Block:
@@ -27,7 +29,7 @@ class Block:
         self.cooling = 0
         self.free: collections.OrderedDict[str, None] = collections.OrderedDict()
         self.members: set[str] = set()
-        self.entry: tuple[int, int, Block] | None = None
+        self.entry = NOWHERE
         self._taken: set[int] = set()
         self._base = self._offset = self._size = 0
         self._v6 = False

@@ -87,7 +87,7 @@ def plan_give_back(
     left = over_prefixes(targets, supply) if targets.prefixes else over_addresses(targets, supply)
     plan: list[FromEni] = []
     usable = [eni for eni in enis if eni.state is EniState.USABLE and not eni.facts.is_trunk]
-    for eni in sorted(usable, key=lambda e: (e.used, e.rank[0], -e.rank[1])):
+    for eni in sorted(usable, key=lambda e: (e.used, e.facts.network_card, -e.facts.device_number)):
         if left <= 0:
             break
         found = _freeable(eni, left, prefixes=targets.prefixes)

@@ -79,10 +79,10 @@ class Pool:
         """Gives ``key`` an address, or None when none is free. The key must hold none yet."""
         if key in self._held:
             raise ValueError(f"{key} holds an address already")
-        eni = self._order.first()
-        if eni is None:
+        first = self._order.first()
+        if first is None:
             return None
-        block = eni.ready[0][2]
+        eni, block = first
         address = block.take()
         block.used += 1
         eni.used += 1
@@ -163,7 +163,10 @@ class Pool:
         """A new ENI without addresses, or new facts and state of a known one."""
         eni = self.enis.get(facts.eni_id)
         if eni is None:
-            self.enis[facts.eni_id] = PoolEni(facts, route_table, state, facts.attached_unix_s or now.unix)
+            self._ranks += 1
+            eni = PoolEni(facts, route_table, state, facts.attached_unix_s or now.unix, self._ranks)
+            self.enis[facts.eni_id] = eni
+            self._order.add(eni)
             return
         eni.facts = facts
         eni.route_table = route_table
@@ -223,7 +226,7 @@ class Pool:
         if block is None or block.used or block.cooling:
             return False
         self._order.drop(eni, block)
-        del eni.blocks[cidr]
+        del eni.blocks[cidr], eni.by_rank[block.rank]
         return True
 
     def disown(self, eni_id: str, gone: Iterable[str]) -> tuple[str, ...]:
@@ -262,8 +265,7 @@ class Pool:
         for cool in self._cooling.values():
             if cool.block is not None and cool.block.eni_id == eni_id:
                 cool.block = None
-        for block in eni.blocks.values():
-            self._order.drop(eni, block)
+        self._order.remove(eni)
         del self.enis[eni_id]
         return True
 
@@ -313,6 +315,7 @@ class Pool:
             rank += LAST_RESORT
         block = Block(eni.facts.eni_id, rank, cidr)
         eni.blocks[cidr] = block
+        eni.by_rank[block.rank] = block
         return block
 
     def _adopt(self, eni: PoolEni, block: Block, address: str) -> bool:

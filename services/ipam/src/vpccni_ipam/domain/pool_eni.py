@@ -5,9 +5,11 @@ from __future__ import annotations
 import bisect
 from typing import Final
 
-from vpccni_ipam.domain.block import Block
+from vpccni_ipam.domain.block import NOWHERE, Block
 from vpccni_ipam.domain.model import EniFacts, EniState
 
+_RANK_BITS: Final = 48
+_RANKS: Final = (1 << _RANK_BITS) - 1
 LAST_RESORT: Final = 1 << 40
 """Blocks of this rank and above come after every other of their ENI, however full they are."""
 
@@ -15,9 +17,21 @@ LAST_RESORT: Final = 1 << 40
 class PoolEni:
     """One ENI of the pool. ``used`` counts its assigned addresses; ``ready`` its blocks with free ones, fullest first."""
 
-    __slots__ = ("blocks", "cooling", "entry", "facts", "rank", "ready", "route_table", "since", "state", "used")
+    __slots__ = (
+        "blocks",
+        "by_rank",
+        "cooling",
+        "entry",
+        "facts",
+        "rank",
+        "ready",
+        "route_table",
+        "since",
+        "state",
+        "used",
+    )
 
-    def __init__(self, facts: EniFacts, route_table: int, state: EniState, since: float) -> None:
+    def __init__(self, facts: EniFacts, route_table: int, state: EniState, since: float, serial: int) -> None:
         self.facts = facts
         self.route_table = route_table
         self.state = state
@@ -25,9 +39,11 @@ class PoolEni:
         self.used = 0
         self.cooling = 0
         self.blocks: dict[str, Block] = {}
-        self.ready: list[tuple[int, int, Block]] = []
-        self.rank = (facts.network_card, facts.device_number, facts.eni_id)
-        self.entry: tuple[int, tuple[int, int, str], PoolEni] | None = None
+        self.by_rank: dict[int, Block] = {}
+        self.ready: list[int] = []
+        # Card, device number, and what makes it unique: a number that grows with every ENI that this pool has seen.
+        self.rank = (facts.network_card << 36) + (facts.device_number << 28) + serial % (1 << 28)
+        self.entry = NOWHERE
 
     @property
     def free(self) -> int:
@@ -48,39 +64,56 @@ class PoolEni:
 
 
 class Order:
-    """Who gives the next address: the fullest ENI, and in it the fullest block. Keeping it costs O(log n) of a short list."""
+    """Who gives the next address: the fullest ENI, and in it the fullest block.
 
-    __slots__ = ("_ready",)
+    Sorted lists of plain numbers, most pods first and then by rank: keeping them costs the same for one and for many.
+    """
+
+    __slots__ = ("_by_rank", "_ready")
 
     def __init__(self) -> None:
-        self._ready: list[tuple[int, tuple[int, int, str], PoolEni]] = []
+        self._ready: list[int] = []
+        self._by_rank: dict[int, PoolEni] = {}
 
-    def first(self) -> PoolEni | None:
-        return self._ready[0][2] if self._ready else None
+    def add(self, eni: PoolEni) -> None:
+        self._by_rank[eni.rank] = eni
+
+    def remove(self, eni: PoolEni) -> None:
+        for block in eni.blocks.values():
+            self.drop(eni, block)
+        del self._by_rank[eni.rank]
+
+    def first(self) -> tuple[PoolEni, Block] | None:
+        if not self._ready:
+            return None
+        eni = self._by_rank[self._ready[0] & _RANKS]
+        return eni, eni.by_rank[eni.ready[0] & _RANKS]
 
     def refresh(self, eni: PoolEni, block: Block) -> None:
         """Puts the block, and then its ENI, where they belong after one of them changed."""
-        self._unready(eni, block)
+        wanted = NOWHERE
         if eni.state is EniState.USABLE and block.free_count > 0:
-            block.entry = (-block.used if block.rank < LAST_RESORT else 1, block.rank, block)
-            bisect.insort(eni.ready, block.entry)
+            wanted = (-block.used << _RANK_BITS) + block.rank if block.rank < LAST_RESORT else block.rank
+        if wanted != block.entry:
+            _move(eni.ready, block.entry, wanted)
+            block.entry = wanted
         self.place(eni)
 
     def drop(self, eni: PoolEni, block: Block) -> None:
         """The block gives no address any more."""
-        self._unready(eni, block)
+        _move(eni.ready, block.entry, NOWHERE)
+        block.entry = NOWHERE
         self.place(eni)
 
-    @staticmethod
-    def _unready(eni: PoolEni, block: Block) -> None:
-        if block.entry is not None:
-            del eni.ready[bisect.bisect_left(eni.ready, block.entry)]
-            block.entry = None
-
     def place(self, eni: PoolEni) -> None:
-        if eni.entry is not None:
-            del self._ready[bisect.bisect_left(self._ready, eni.entry)]
-            eni.entry = None
-        if eni.ready:
-            eni.entry = (-eni.used, eni.rank, eni)
-            bisect.insort(self._ready, eni.entry)
+        wanted = (-eni.used << _RANK_BITS) + eni.rank if eni.ready else NOWHERE
+        if wanted != eni.entry:
+            _move(self._ready, eni.entry, wanted)
+            eni.entry = wanted
+
+
+def _move(entries: list[int], old: int, new: int) -> None:
+    if old != NOWHERE:
+        del entries[bisect.bisect_left(entries, old)]
+    if new != NOWHERE:
+        bisect.insort(entries, new)

@@ -7,7 +7,7 @@ MEMBERS := proto services/kit services/ipam services/netconf services/eni-manage
 PYPROJECTS := pyproject.toml $(addsuffix /pyproject.toml,$(MEMBERS))
 STAMPS := build/stamps
 
-.PHONY: help setup plugin proto demo test lint format bench clean pin
+.PHONY: datapath help setup plugin proto demo test lint format bench clean pin
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -47,6 +47,9 @@ format: $(STAMPS)/venv ## ruff format and fixes
 
 bench: setup ## ADD and DEL beside ptp + host-local, 110 at once, PSS, idle CPU; build/bench.json
 	@$(PY) tests/bench/bench.py
+
+datapath: setup ## the packet table: every path by address mode, SNAT setting and packet filter; build/datapath.json
+	@.venv/bin/vpclab datapath
 
 pin: ## re-pin requirements.txt from the pyproject.toml files
 	.ci/pin --upgrade

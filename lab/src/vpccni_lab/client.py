@@ -118,7 +118,7 @@ class LabClient:
     # services and spans
 
     def service(self, node: str, service: str, do: str, **arguments: Any) -> dict[str, Any]:
-        """``do``: start, stop, restart, kill, signal (with ``signal="HUP"``)."""
+        """``do``: start, stop, restart, kill, signal (with ``signal="HUP"``). ``env``: settings from the next start on."""
         return dict(self.call("service", node=node, service=service, do=do, **arguments))
 
     def wait_ready(self, node: str, timeout: float = 60.0) -> None:

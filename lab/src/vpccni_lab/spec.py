@@ -20,6 +20,9 @@ RESERVED: Final = ("vpc", "igw", "internet", "peer")
 CNIS: Final = ("vpccni", "none")
 """What wires pods on a node: our three services, or nothing (a plain host, or a CNI that the user starts)."""
 
+IPTABLES: Final = ("", "legacy", "nft")
+"""Which of Debian's two iptables: as on this machine, or chosen by update-alternatives in the node."""
+
 _T = TypeVar("_T")
 
 
@@ -38,7 +41,8 @@ class SubnetSpec:
 class NodeSpec:
     """One instance. ``cni``: one of :data:`CNIS`. ``env``: for the services of this node, over the lab's.
 
-    ``sysctls``: names with slashes below net/. ``private_ip``: empty: EC2 chooses.
+    ``sysctls``: names with slashes below net/. ``private_ip``: empty: EC2 chooses. ``iptables``: what ``iptables`` is in the
+    node, one of :data:`IPTABLES`.
     """
 
     name: str
@@ -51,6 +55,7 @@ class NodeSpec:
     env: Mapping[str, str] = dataclasses.field(default_factory=dict)
     sysctls: Mapping[str, str] = dataclasses.field(default_factory=dict)
     tags: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    iptables: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -172,6 +177,8 @@ def checked(spec: LabSpec) -> LabSpec:
         spec.subnet(node.subnet)
         if node.cni not in CNIS:
             raise invalid(f"node {node.name}: cni", node.cni, f"one of {', '.join(CNIS)}")
+        if node.iptables not in IPTABLES:
+            raise invalid(f"node {node.name}: iptables", node.iptables, "legacy, nft, or empty")
     if len(spec.cni.veth_prefix) > 4:
         raise invalid("cni.veth_prefix", spec.cni.veth_prefix, "at most 4 characters")
     return spec

@@ -69,12 +69,12 @@ def test_what_differs_is_told() -> None:
     a, b = WORLD.pods[0].endpoint, WORLD.pods[2].endpoint
     good, silence = Question(Probe(a, b), a.address), Question(Probe(a, b, spoof="192.0.2.1"), "")
     told = {
-        ask._problem(good, Seen(a.address, answered=True)): "",
-        ask._problem(good, Seen("10.0.1.1", answered=True)): "source 10.0.1.1, not 10.0.1.11",
-        ask._problem(good, Seen()): "nothing arrived",
-        ask._problem(good, Seen(a.address)): "no answer came back",
-        ask._problem(good, Seen(error="Message too long")): "not sent: Message too long",
-        ask._problem(silence, Seen()): "",
-        ask._problem(silence, Seen("192.0.2.1")): "arrived, from 192.0.2.1",
+        ask.problem(good, Seen(a.address, answered=True)): "",
+        ask.problem(good, Seen("10.0.1.1", answered=True)): "source 10.0.1.1, not 10.0.1.11",
+        ask.problem(good, Seen()): "nothing arrived",
+        ask.problem(good, Seen(a.address)): "no answer came back",
+        ask.problem(good, Seen(error="Message too long")): "not sent: Message too long",
+        ask.problem(silence, Seen()): "",
+        ask.problem(silence, Seen("192.0.2.1")): "arrived, from 192.0.2.1",
     }
     assert all(said == wanted for said, wanted in told.items())

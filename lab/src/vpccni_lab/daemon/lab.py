@@ -148,7 +148,7 @@ class Lab:
                 eni.ipv6_addresses,
                 plan.ENI_MTU,
             )
-            holder = boot.start_holder(node_spec.name, eni.private_ip, where, directory)
+            holder = boot.start_holder(node_spec.name, eni.private_ip, where, directory, node_spec.iptables)
             ours = {"aws-cni": self._plugin_binary()} if node_spec.cni == "vpccni" else {}
             debian = {path.name: path for path in DEBIAN_PLUGINS.glob("*")}
             boot.install_plugins(directory, copied=ours, linked=debian)

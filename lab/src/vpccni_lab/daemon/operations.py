@@ -134,9 +134,13 @@ class Operations:
             self._lab.cloud.ec2.faults.clear()
 
     async def service(self, request: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
-        """``do``: start, stop, restart, kill or signal (with ``signal``) on ``service`` of ``node``."""
+        """``do``: start, stop, restart, kill or signal (with ``signal``) on ``service`` of ``node``.
+
+        ``env``: settings from the next start on, over those that the lab was started with; null takes one away.
+        """
         node, name, do = request["node"], request["service"], request["do"]
         service = self._lab.service(node, name)
+        service.set_env(request.get("env") or {})
         loop = asyncio.get_running_loop()
         match do:
             case "start":

@@ -61,22 +61,24 @@ def observe(plans: Iterable[RowPlan], timeout: float = 2.0) -> Iterator[Row]:
         probes = [question.probe for question in plan.questions]
         silent = not any(question.source for question in plan.questions)
         seen = reach.udp(probes, 0.6 if silent else timeout)
-        problems = list(_problems(plan.questions, seen, "UDP"))
+        differ = list(problems(plan.questions, seen, "UDP"))
         asked = len(probes)
-        if plan.tcp and not problems:
-            problems = list(_problems(plan.questions, reach.tcp(probes, timeout), "TCP"))
+        if plan.tcp and not differ:
+            differ = list(problems(plan.questions, reach.tcp(probes, timeout), "TCP"))
             asked *= 2
-        yield Row(plan.name, plan.says, _sum_up(problems, asked) if problems else plan.says, not problems, asked)
+        yield Row(plan.name, plan.says, sum_up(differ, asked) if differ else plan.says, not differ, asked)
 
 
-def _problems(questions: Sequence[Question], seen: Sequence[Seen], protocol: str) -> Iterator[str]:
+def problems(questions: Sequence[Question], seen: Sequence[Seen], protocol: str) -> Iterator[str]:
+    """What differs, a line for each probe."""
     for question, result in zip(questions, seen, strict=True):
-        problem = _problem(question, result)
-        if problem:
-            yield f"{protocol} {question.probe.src.name} -> {question.probe.dst.name}: {problem}"
+        differs = problem(question, result)
+        if differs:
+            yield f"{protocol} {question.probe.src.name} -> {question.probe.dst.name}: {differs}"
 
 
-def _problem(question: Question, seen: Seen) -> str:
+def problem(question: Question, seen: Seen) -> str:
+    """What differs from the expectation; empty: nothing."""
     if not question.source:
         return f"arrived, from {seen.source}" if seen.source else ""
     if not seen.source:
@@ -86,8 +88,9 @@ def _problem(question: Question, seen: Seen) -> str:
     return "" if seen.answered else "no answer came back"
 
 
-def _sum_up(problems: Sequence[str], asked: int) -> str:
-    kinds = collections.Counter(problem.partition(": ")[2] for problem in problems)
-    return f"{len(problems)} of {asked} differ: {problems[0]}" + (
+def sum_up(lines: Sequence[str], asked: int) -> str:
+    """Some lines of ``problems`` as one."""
+    kinds = collections.Counter(line.partition(": ")[2] for line in lines)
+    return f"{len(lines)} of {asked} differ: {lines[0]}" + (
         f" (and {len(kinds) - 1} other kinds)" if len(kinds) > 1 else ""
     )

@@ -90,7 +90,7 @@ class Fabric:
                 [
                     *_addresses(in_vpc, "100.64.0.1/30", "fd00:64::1/126"),
                     *_defaults(in_vpc, "100.64.0.2", "fd00:64::2"),
-                    *_addresses(in_vpc_peer, "10.99.0.1/24"),
+                    *_addresses(in_vpc_peer, "10.99.0.1/24", "fd00:99::1/64"),
                 ]
             )
             igw.apply(
@@ -105,7 +105,12 @@ class Fabric:
                     *_defaults(in_internet, "198.51.100.1", "2001:db8:ffff::1"),
                 ]
             )
-            peer.apply([*_addresses(in_peer, f"{plan.PEER_HOST}/24"), *_defaults(in_peer, "10.99.0.1")])
+            peer.apply(
+                [
+                    *_addresses(in_peer, f"{plan.PEER_HOST}/24", f"{plan.PEER_HOST6}/64"),
+                    *_defaults(in_peer, "10.99.0.1", "fd00:99::1"),
+                ]
+            )
 
     def close(self) -> None:
         """Removes the fixed namespaces (and with them every link). Idempotent."""

@@ -13,6 +13,7 @@ ENI_MTU = 9001
 INTERNET_HOST = "198.51.100.10"
 INTERNET_HOST6 = "2001:db8:ffff::10"
 PEER_HOST = "10.99.0.10"
+PEER_HOST6 = "fd00:99::10"
 GATEWAY6 = "fe80:ec2::1"
 """The VPC router's IPv6 address on every link (EC2 user guide, "IPv6 addresses for your VPCs")."""
 

@@ -45,10 +45,11 @@ def make_namespace(where: Path, extra_sysctls: Mapping[str, str]) -> None:
         sock.apply([nl.addr_add(lo, cidr, never_source=True) for cidr in imds])
 
 
-def start_holder(name: str, address: str, netns: Path, directory: Path) -> subprocess.Popen[bytes]:
+def start_holder(name: str, address: str, netns: Path, directory: Path, iptables: str = "") -> subprocess.Popen[bytes]:
     """Starts the process that keeps the node's mount and UTS namespaces (a ``sleep``), and prepares them.
 
-    ``directory``: the node's state directory; its subdirectories are mounted as :data:`KEPT` says. Raises OSError.
+    ``directory``: the node's state directory; its subdirectories are mounted as :data:`KEPT` says. ``iptables``: legacy or
+    nft, what the node's ``iptables`` is; empty: as on this machine. Raises OSError.
     """
     for sub in KEPT:
         (directory / sub).mkdir(parents=True, exist_ok=True)
@@ -68,6 +69,8 @@ def start_holder(name: str, address: str, netns: Path, directory: Path) -> subpr
         Path("/etc/hosts").write_text(f"127.0.0.1 localhost\n::1 localhost\n{address} {name}\n")
         Path("/etc/resolv.conf").unlink(missing_ok=True)
         Path("/etc/resolv.conf").write_text("")
+        if iptables:
+            _choose_iptables(iptables)
         return subprocess.Popen(
             ["sleep", "infinity"],
             stdin=subprocess.DEVNULL,
@@ -80,6 +83,15 @@ def start_holder(name: str, address: str, netns: Path, directory: Path) -> subpr
     holder = syscalls.in_new_thread(start)
     procs.save(directory / "holder.json", procs.ref(holder.pid))
     return holder
+
+
+def _choose_iptables(kind: str) -> None:
+    # what update-alternatives(1) does; /etc is the node's own
+    for family in ("iptables", "ip6tables"):
+        for suffix in ("", "-save", "-restore"):
+            link = Path("/etc/alternatives", f"{family}{suffix}")
+            link.unlink(missing_ok=True)
+            link.symlink_to(f"/usr/sbin/{family}-{kind}{suffix}")
 
 
 def _mount_all(directory: Path) -> None:

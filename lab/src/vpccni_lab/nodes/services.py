@@ -66,6 +66,12 @@ class Service:
         self._node, self._env, self._log, self._record = node, dict(env), log, record
         self._process: subprocess.Popen[bytes] | None = None
 
+    def set_env(self, changes: Mapping[str, str | None]) -> None:
+        """Settings for the next start; None takes one away."""
+        self._env.update({name: value for name, value in changes.items() if value is not None})
+        for name in [name for name, value in changes.items() if value is None]:
+            self._env.pop(name, None)
+
     @property
     def pid(self) -> int | None:
         """None while it does not run."""

@@ -36,8 +36,8 @@ class Endpoint:
 class Probe:
     """One question: does a packet of ``size`` bytes (IP header included) from ``src`` arrive at ``dst``?
 
-    ``to``: the address to send to when it is not ``dst.address`` (a public address, say). ``spoof``: a source address to
-    claim. ``size`` 0: as small as it gets.
+    ``to``, ``port``: where to send when it is not where ``dst`` listens (a public address, a NodePort, say). ``spoof``: a
+    source address to claim. ``source_port`` 0: any. ``size`` 0: as small as it gets.
     """
 
     src: Endpoint
@@ -46,16 +46,23 @@ class Probe:
     spoof: str = ""
     size: int = 0
     dont_fragment: bool = False
+    port: int = PORT
+    source_port: int = 0
+
+    @property
+    def target(self) -> tuple[str, int]:
+        return (self.to or self.dst.address, self.port)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Seen:
-    """What came of a probe. ``source``: the address that the receiver saw; empty: nothing arrived. ``answered``: its
-    answer came back to the sender. ``error``: the sender's kernel refused to send."""
+    """What came of a probe. ``source``, ``port``: what the receiver saw; empty: nothing arrived. ``answered``: its
+    answer came back to the sender, from where the probe had been sent to. ``error``: the sender's kernel refused to send."""
 
     source: str = ""
     answered: bool = False
     error: str = ""
+    port: int = 0
 
     @property
     def ok(self) -> bool:
@@ -71,7 +78,7 @@ def udp(probes: Sequence[Probe], timeout: float = 1.0) -> list[Seen]:
 
 
 def tcp(probes: Sequence[Probe], timeout: float = 2.0) -> list[Seen]:
-    """Opens one connection per probe and has the receiver say which address it saw. ``size`` and ``spoof`` are not used."""
+    """Opens one connection per probe and has the receiver say what it saw. ``size``, ``spoof``, ``source_port`` are not used."""
     return asyncio.run(_tcp(probes, timeout)) if probes else []
 
 
@@ -107,21 +114,23 @@ class _Udp:
             probe = self.probes[number]
             padding = bytes(max(0, probe.size - UDP_HEADERS[socket.AddressFamily(probe.src.family)] - _TOKEN.size))
             try:
-                clients[number].sendto(_TOKEN.pack(number) + padding, (probe.to or probe.dst.address, PORT))
+                clients[number].sendto(_TOKEN.pack(number) + padding, probe.target)
             except OSError as exc:
                 self.seen[number] = dataclasses.replace(self.seen[number], error=exc.strerror or str(exc))
 
     def _at_server(self, sock: socket.socket) -> None:
         for data, peer in _datagrams(sock):
             (number,) = _TOKEN.unpack_from(data)
-            self.seen[number] = dataclasses.replace(self.seen[number], source=peer[0])
+            self.seen[number] = dataclasses.replace(self.seen[number], source=peer[0], port=peer[1])
             if not self.probes[number].spoof:  # an answer would go to somebody else
                 with contextlib.suppress(OSError):
                     sock.sendto(data, peer)
 
     def _at_client(self, sock: socket.socket) -> None:
-        for data, _ in _datagrams(sock):
+        for data, peer in _datagrams(sock):
             (number,) = _TOKEN.unpack_from(data)
+            if peer[:2] != self.probes[number].target:
+                continue  # an answer from elsewhere is none: a connected socket would not take it
             self.seen[number] = dataclasses.replace(self.seen[number], answered=True)
             self.waiting.discard(number)
         if not self.waiting:
@@ -129,7 +138,7 @@ class _Udp:
 
 
 def _client(probe: Probe) -> Wanted:
-    bind = (probe.spoof, 0) if probe.spoof else None
+    bind = (probe.spoof, probe.source_port) if probe.spoof or probe.source_port else None
     return Wanted(
         probe.src.netns,
         probe.src.family,
@@ -166,7 +175,7 @@ async def _tcp(probes: Sequence[Probe], timeout: float) -> list[Seen]:
 
 async def _say_peer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     with contextlib.suppress(OSError):
-        writer.write(writer.get_extra_info("peername")[0].encode())
+        writer.write("{} {}".format(*writer.get_extra_info("peername")[:2]).encode())
         await writer.drain()
     writer.close()
 
@@ -175,10 +184,11 @@ async def _ask(sock: socket.socket, probe: Probe, timeout: float) -> Seen:
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(timeout):
-            await loop.sock_connect(sock, (probe.to or probe.dst.address, PORT))
+            await loop.sock_connect(sock, probe.target)
             answer = await loop.sock_recv(sock, 128)
     except TimeoutError:
         return Seen()
     except OSError as exc:
         return Seen(error=exc.strerror or str(exc))
-    return Seen(source=answer.decode(), answered=True)
+    source, _, port = answer.decode().partition(" ")
+    return Seen(source=source, answered=bool(source), port=int(port or 0))

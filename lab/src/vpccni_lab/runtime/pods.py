@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from vpccni_api.reasons import Reason, ReasonError
 
@@ -34,7 +34,8 @@ CONF_DIR: Final = Path("/etc/cni/net.d")
 class Pod:
     """One pod sandbox. ``netns``: path inside the node. ``addresses``: without prefix length, from the CNI result.
 
-    ``trace_id``: of the ADD, 32 hex digits. ``add_seconds``: time in plugin processes.
+    ``trace_id``: of the ADD, 32 hex digits. ``add_seconds``: time in plugin processes. ``capabilities``: capability arguments
+    for chained plugins (portMappings, bandwidth), as a kubelet derives them from the pod's spec.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Pod:
     add_seconds: float = 0.0
     created: float = 0.0
     annotations: tuple[tuple[str, str], ...] = ()
+    capabilities: Mapping[str, Any] = dataclasses.field(default_factory=dict, hash=False)
 
     @property
     def address(self) -> str:
@@ -67,7 +69,7 @@ class Pod:
                 ("K8S_POD_INFRA_CONTAINER_ID", self.container_id),
                 ("K8S_POD_UID", self.uid),
             ),
-            capability_args={"io.kubernetes.cri.pod-annotations": dict(self.annotations)},
+            capability_args={"io.kubernetes.cri.pod-annotations": dict(self.annotations), **self.capabilities},
         )
 
 
@@ -82,7 +84,13 @@ class Failure:
 Done = Callable[[Pod | Failure], None]
 
 
-def new_pod(node: str, name: str, namespace: str = "default", annotations: Mapping[str, str] | None = None) -> Pod:
+def new_pod(
+    node: str,
+    name: str,
+    namespace: str = "default",
+    annotations: Mapping[str, str] | None = None,
+    capabilities: Mapping[str, Any] | None = None,
+) -> Pod:
     """A pod with fresh ids, not started yet."""
     return Pod(
         name=name,
@@ -94,6 +102,7 @@ def new_pod(node: str, name: str, namespace: str = "default", annotations: Mappi
         trace_id=secrets.token_hex(16),
         created=time.time(),
         annotations=tuple((annotations or {}).items()),
+        capabilities=dict(capabilities or {}),
     )
 
 

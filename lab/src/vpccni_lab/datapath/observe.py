@@ -1,0 +1,65 @@
+"""Sends the probes of many rows at once and says of each row what was seen."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from vpccni_lab.datapath.rows import SOURCE_PORTS, judge_ports
+from vpccni_lab.demo import ask
+from vpccni_lab.demo.expect import Question, RowPlan
+from vpccni_lab.probe import reach
+from vpccni_lab.probe.reach import Seen
+
+_TIMEOUT = 3.0
+_SILENCE = 0.6
+"""Seconds that a packet gets to arrive: where it should, and where nothing should arrive."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Observed:
+    """One line of the table. ``place``: mode, setting and packet filter; ``observed``: as ``expected`` when it is the same."""
+
+    mode: str
+    setting: str
+    backend: str
+    path: str
+    expected: str
+    observed: str
+    ok: bool
+    probes: int
+
+
+def observe(mode: str, setting: str, plans: Sequence[tuple[str, RowPlan]]) -> list[Observed]:
+    """``plans``: (backend, row). UDP for all rows, TCP for those that ask for it; all rows' probes at the same time."""
+    udp = _ask([plan for _, plan in plans], tcp=False)
+    tcp = _ask([plan if plan.tcp else dataclasses.replace(plan, questions=()) for _, plan in plans], tcp=True)
+    return [
+        _judge(mode, setting, backend, plan, by_udp, by_tcp)
+        for (backend, plan), by_udp, by_tcp in zip(plans, udp, tcp, strict=True)
+    ]
+
+
+def _ask(plans: Sequence[RowPlan], *, tcp: bool) -> list[list[Seen]]:
+    questions = [question for plan in plans for question in plan.questions]
+    arriving = [question for question in questions if question.source]
+    silent = [question for question in questions if not question.source]
+    send = reach.tcp if tcp else reach.udp
+    seen = iter(send([q.probe for q in arriving], _TIMEOUT))
+    nothing = iter(send([q.probe for q in silent], _SILENCE))
+    return [[next(seen if question.source else nothing) for question in plan.questions] for plan in plans]
+
+
+def _judge(mode: str, setting: str, backend: str, plan: RowPlan, udp: list[Seen], tcp: list[Seen]) -> Observed:
+    problems = [*ask.problems(plan.questions, udp, "UDP")]
+    if tcp:
+        problems += ask.problems(plan.questions, tcp, "TCP")
+    asked = len(udp) + len(tcp)
+    said = ask.sum_up(problems, asked) if problems else plan.says
+    if plan.name == SOURCE_PORTS and not problems:
+        said = judge_ports(_ports(plan.questions), [seen.port for seen in udp])
+    return Observed(mode, setting, backend, plan.name, plan.says, said, said == plan.says, asked)
+
+
+def _ports(questions: Sequence[Question]) -> list[int]:
+    return [question.probe.source_port for question in questions]

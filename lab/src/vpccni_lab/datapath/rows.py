@@ -1,0 +1,247 @@
+"""The packet table's rows: which probes one node is asked to pass, and what their receivers should see. Pure.
+
+Expectations are those of the original: IPv4 pods are seen by their own address inside the VPC and by the node's primary
+address outside it, unless translation is off or the destination excluded; IPv6 pods by their own address everywhere.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from vpccni_lab.demo.expect import Party, Question, RowPlan
+from vpccni_lab.probe.reach import PORT, Endpoint, Probe
+
+NODE_PORT: Final = 30100
+"""NodePort of the node's first pod; its other pods' follow, the last is of a pod on another node."""
+HOST_PORT: Final = 8080
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Setting:
+    """One way to set source translation. ``inside``: the peered network counts as inside (an excluded CIDR)."""
+
+    name: str
+    env: tuple[tuple[str, str], ...] = ()
+    snat: bool = True
+    inside: bool = False
+    ports: str = "random"
+    paths: bool = True
+
+
+SETTINGS: Final = (
+    Setting("SNAT on (prng)", (("AWS_VPC_K8S_CNI_RANDOMIZESNAT", "prng"),)),
+    Setting("SNAT off", (("AWS_VPC_K8S_CNI_EXTERNALSNAT", "true"),), snat=False),
+    Setting("excluded CIDR", (("AWS_VPC_K8S_CNI_EXCLUDE_SNAT_CIDRS", "10.99.0.0/24"),), inside=True),
+    Setting("SNAT hashrandom", (("AWS_VPC_K8S_CNI_RANDOMIZESNAT", "hashrandom"),), paths=False),
+    Setting("SNAT none", (("AWS_VPC_K8S_CNI_RANDOMIZESNAT", "none"),), ports="kept", paths=False),
+)
+SETTINGS6: Final = (Setting("IPv6", ports=""), Setting("IPv6, SNAT off", SETTINGS[1].env, snat=False, ports=""))
+VARIABLES: Final = tuple(dict.fromkeys(name for setting in SETTINGS for name, _ in setting.env))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Place:
+    """One node and what surrounds it. ``pods``: one pod per ENI; ``Party.eni``: name of the ENI's link. ``mates``: further
+    pods of the node. ``other``: another node, with ``their`` pods. ``public``: where the internet reaches the node."""
+
+    node: Party
+    pods: tuple[Party, ...]
+    mates: tuple[Party, ...]
+    other: Party
+    their: tuple[Party, ...]
+    second: tuple[Party, ...]
+    internet: Party
+    peer: Party
+    public: str
+
+    @property
+    def six(self) -> bool:
+        return ":" in self.node.endpoint.address
+
+
+def node_ports(place: Place) -> list[tuple[int, Party, bool]]:
+    """(port, pod, whether the source is translated): Services of the node, the last with its pod on the other node."""
+    own = [(NODE_PORT + number, pod, False) for number, pod in enumerate(place.pods)]
+    return [*own, (NODE_PORT + len(own), place.their[0], True)]
+
+
+def rows(place: Place, setting: Setting) -> list[RowPlan]:
+    """Every row of one node under one setting."""
+    return [*_inside(place), *_outside(place, setting), *_inwards(place), *port_rows(place, setting)]
+
+
+def _inside(place: Place) -> list[RowPlan]:
+    own, nodes = "own address", "node's address"
+    local = (*place.pods, *place.mates)
+    straight = [(a, b) for a, b in itertools.product(place.pods, place.their) if a.eni == b.eni]
+    across = [(a, b) for a, b in itertools.product(place.pods, place.their) if a.eni != b.eni]
+    return [
+        _row("pod -> pod, same node", own, itertools.permutations(local, 2)),
+        _row("pod -> pod, other node, same ENI", own, straight),
+        _row("pod -> pod, other node, across ENIs", own, across),
+        _row("node -> its pod", nodes, ((place.node, pod) for pod in local)),
+        _row("node -> pod of another node", nodes, ((place.node, pod) for pod in place.their)),
+        _row("pod -> its node", own, ((pod, place.node) for pod in local)),
+        _row("pod -> another node", own, ((pod, place.other) for pod in place.pods)),
+        _row("pod -> second VPC CIDR", own, itertools.product(place.pods, place.second)),
+        _row("second VPC CIDR -> pod", own, itertools.product(place.second, place.pods)),
+    ]
+
+
+def _outside(place: Place, setting: Setting) -> list[RowPlan]:
+    node = place.node.endpoint.address
+    if place.six:
+        return [
+            _row("pod -> internet", "own address", ((pod, place.internet) for pod in place.pods)),
+            _row("pod -> peered network", "own address", ((pod, place.peer) for pod in place.pods)),
+            _row("peered network -> pod", "own address", ((place.peer, pod) for pod in place.pods)),
+        ]
+    public = place.public if setting.snat else ""
+    peered = "" if setting.inside or not setting.snat else node
+    return [
+        _row(
+            "pod -> internet",
+            "public address" if public else "nothing arrives",
+            ((pod, place.internet) for pod in place.pods),
+            public,
+        ),
+        _row(
+            "pod -> peered network",
+            "node's address" if peered else "own address",
+            ((pod, place.peer) for pod in place.pods),
+            peered or None,
+        ),
+        _row("peered network -> pod", "own address", ((place.peer, pod) for pod in place.pods)),
+    ]
+
+
+def _inwards(place: Place) -> list[RowPlan]:
+    plans = []
+    for port, pod, translated in node_ports(place):
+        name = "pod of another node" if translated else f"pod on {pod.eni}"
+        source = place.node if translated else place.internet
+        says = "node's address" if translated else "internet host"
+        question = _to(place.internet, pod, place.public, port, source.endpoint.address)
+        plans.append(RowPlan(f"internet -> NodePort -> {name}", says, (question,)))
+    target, address = place.pods[0], place.node.endpoint.address
+    plans += [
+        RowPlan(
+            "internet -> hostPort",
+            "internet host",
+            (_to(place.internet, target, place.public, HOST_PORT, place.internet.endpoint.address),),
+        ),
+        RowPlan(
+            "another node, its pods -> hostPort",
+            "own address",
+            tuple(
+                _to(party, target, address, HOST_PORT, party.endpoint.address) for party in (place.other, *place.their)
+            ),
+        ),
+    ]
+    return plans
+
+
+def port_rows(place: Place, setting: Setting) -> list[RowPlan]:
+    """Whether source ports of translated connections are kept or spread: many datagrams from known ports, UDP alone."""
+    if not setting.ports or not setting.snat or setting.inside:
+        return []
+    node = place.node.endpoint.address
+    # no port twice: a connection that was translated under another setting stays as it is
+    first = FIRST_PORT + 4000 * SETTINGS.index(setting)
+    questions = tuple(
+        Question(Probe(pod.endpoint, place.peer.endpoint, source_port=first + 1000 * index + number), node)
+        for index, pod in enumerate(place.pods)
+        for number in range(PORTS)
+    )
+    says = "kept" if setting.ports == "kept" else "spread at random"
+    return [RowPlan(SOURCE_PORTS, says, questions, tcp=False)]
+
+
+SOURCE_PORTS: Final = "source ports of translated pods"
+FIRST_PORT: Final = 20_001
+PORTS: Final = 40
+
+
+def judge_ports(sent: Sequence[int], seen: Sequence[int]) -> str:
+    """``kept`` or ``spread at random``, or what is neither.
+
+    By chance at most a few of some 100 random ports are kept and they cover nearly all of 64,000; neighbouring numbers would not.
+    """
+    kept = sum(a == b for a, b in zip(sent, seen, strict=True))
+    if kept >= len(sent) * 0.9:
+        return "kept"
+    width = max(seen, default=0) - min(seen, default=0)
+    if kept <= len(sent) // 10 and width > 20_000 and len(set(seen)) >= len(seen) * 0.95:
+        return "spread at random"
+    return f"{kept} of {len(sent)} ports kept, {len(set(seen))} different ones over {width}"
+
+
+def _to(source: Party, target: Party, address: str, port: int, seen_as: str) -> Question:
+    return Question(Probe(source.endpoint, target.endpoint, to=address, port=port), seen_as)
+
+
+def _row(name: str, says: str, pairs: Iterable[tuple[Party, Party]], source: str | None = None) -> RowPlan:
+    """``source`` None: each sender's own address."""
+    questions = (
+        Question(Probe(a.endpoint, b.endpoint), a.endpoint.address if source is None else source) for a, b in pairs
+    )
+    return RowPlan(name, says, tuple(questions))
+
+
+def service_rules(place: Place, backend: str) -> tuple[str, str]:
+    """(program, its stdin): the node's NodePorts as kube-proxy writes them for ``backend``, at the priorities that it uses.
+
+    The pod port is the probes' own. Source translation by mark 0x4000, kube-proxy's.
+    """
+    ports = [(port, _socket(pod.endpoint), translated) for port, pod, translated in node_ports(place)]
+    if backend == "nftables":
+        return "nft -f -", _nft(ports, six=place.six)
+    program = ("ip6tables" if place.six else "iptables") + backend.removeprefix("iptables")
+    return f"{program}-restore --noflush", _iptables(ports)
+
+
+def _socket(endpoint: Endpoint) -> str:
+    return f"[{endpoint.address}]:{PORT}" if ":" in endpoint.address else f"{endpoint.address}:{PORT}"
+
+
+def _iptables(ports: Sequence[tuple[int, str, bool]]) -> str:
+    lines = [
+        "*nat",
+        ":KUBE-SERVICES - [0:0]",
+        ":KUBE-POSTROUTING - [0:0]",
+        "-I PREROUTING -m addrtype --dst-type LOCAL -j KUBE-SERVICES",
+        "-I POSTROUTING -j KUBE-POSTROUTING",
+        "-A KUBE-POSTROUTING -m mark --mark 0x4000/0x4000 -j MASQUERADE --random-fully",
+    ]
+    for (port, target, translated), protocol in itertools.product(ports, ("tcp", "udp")):
+        match = f"-A KUBE-SERVICES -p {protocol} -m {protocol} --dport {port}"
+        if translated:
+            lines.append(f"{match} -j MARK --set-xmark 0x4000/0x4000")
+        lines.append(f"{match} -j DNAT --to-destination {target}")
+    return "\n".join([*lines, "COMMIT", ""])
+
+
+def _nft(ports: Sequence[tuple[int, str, bool]], *, six: bool) -> str:
+    family = "ip6" if six else "ip"
+    rules = []
+    for (port, target, translated), protocol in itertools.product(ports, ("tcp", "udp")):
+        mark = "meta mark set meta mark or 0x4000 " if translated else ""
+        rules.append(f"    fib daddr type local {protocol} dport {port} {mark}dnat to {target}")
+    return "\n".join(
+        [
+            f"table {family} kube-proxy {{",
+            "  chain nat-prerouting {",
+            "    type nat hook prerouting priority dstnat; policy accept;",
+            *rules,
+            "  }",
+            "  chain nat-postrouting {",
+            "    type nat hook postrouting priority srcnat; policy accept;",
+            "    meta mark & 0x4000 == 0x4000 masquerade fully-random",
+            "  }",
+            "}",
+            "",
+        ]
+    )

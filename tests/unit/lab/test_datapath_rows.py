@@ -1,0 +1,128 @@
+"""The packet table's expectations, and what they make of packets that went another way."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from vpccni_lab.datapath import observe, rows
+from vpccni_lab.datapath.labs import MODES, link_of, spec_of
+from vpccni_lab.datapath.rows import SETTINGS, SETTINGS6, Place
+from vpccni_lab.datapath.table import settings_of
+from vpccni_lab.demo.expect import Party, RowPlan
+from vpccni_lab.probe.reach import PORT, Endpoint, Seen
+from vpccni_lab.spec import checked
+
+
+def party(name: str, address: str, node: str = "", eni: str = "") -> Party:
+    return Party(Endpoint(name, Path("/proc") / name, address), node, eni)
+
+
+PLACE = Place(
+    node=party("a", "10.0.1.1", "a"),
+    pods=(party("p0", "10.0.1.11", "a", "eth0"), party("p1", "10.0.1.12", "a", "eth1")),
+    mates=(party("p2", "10.0.1.13", "a", "eth0"),),
+    other=party("b", "10.0.2.1", "b"),
+    their=(party("q0", "10.0.2.11", "b", "eth0"), party("q1", "10.0.2.12", "b", "eth1")),
+    second=(party("plain", "10.1.1.5", "plain"),),
+    internet=party("internet", "198.51.100.10"),
+    peer=party("peer", "10.99.0.10"),
+    public="203.0.113.1",
+)
+ON, OFF, EXCLUDED = SETTINGS[:3]
+
+
+def sources(plans: list[RowPlan], name: str) -> set[tuple[str, str, str]]:
+    (plan,) = (plan for plan in plans if plan.name == name)
+    return {(q.probe.src.name, q.probe.dst.name, q.source) for q in plan.questions}
+
+
+@pytest.mark.parametrize(
+    ("setting", "internet", "peer"),
+    [(ON, "203.0.113.1", "10.0.1.1"), (OFF, "", "10.0.1.12"), (EXCLUDED, "203.0.113.1", "10.0.1.12")],
+)
+def test_sources_outside_the_vpc_follow_the_setting(setting: rows.Setting, internet: str, peer: str) -> None:
+    plans = rows.rows(PLACE, setting)
+    assert ("p1", "internet", internet) in sources(plans, "pod -> internet")
+    assert ("p1", "peer", peer) in sources(plans, "pod -> peered network")
+    assert ("p1", "plain", "10.0.1.12") in sources(plans, "pod -> second VPC CIDR")
+    assert sources(plans, "pod -> pod, other node, across ENIs") == {
+        ("p0", "q1", "10.0.1.11"),
+        ("p1", "q0", "10.0.1.12"),
+    }
+    assert len(sources(plans, "pod -> pod, same node")) == 6
+
+
+def test_every_eni_has_a_node_port_and_the_last_is_elsewhere() -> None:
+    plans = {plan.name: plan for plan in rows.rows(PLACE, OFF)}
+    for number, name in enumerate(("pod on eth0", "pod on eth1", "pod of another node")):
+        (question,) = plans[f"internet -> NodePort -> {name}"].questions
+        assert question.probe.target == ("203.0.113.1", rows.NODE_PORT + number)
+        assert question.source == ("10.0.1.1" if number == 2 else "198.51.100.10")
+    (question,) = plans["internet -> hostPort"].questions
+    assert question.probe.target == ("203.0.113.1", rows.HOST_PORT)
+
+
+def test_ports_differ_between_settings_and_pods() -> None:
+    used = [
+        question.probe.source_port
+        for setting in SETTINGS
+        for plan in rows.port_rows(PLACE, setting)
+        for question in plan.questions
+    ]
+    assert len(used) == len(set(used)) == 3 * 2 * rows.PORTS
+    assert rows.port_rows(PLACE, OFF) == []
+
+
+def test_verdict_on_ports() -> None:
+    sent = list(range(20_001, 20_101))
+    assert rows.judge_ports(sent, sent) == "kept"
+    assert rows.judge_ports(sent, [(port * 7919) % 64_000 + 1024 for port in sent]) == "spread at random"
+    shifted = [port + 50 for port in sent]
+    assert rows.judge_ports(sent, shifted) not in ("kept", "spread at random")
+    assert rows.judge_ports(sent, sent[:50] + [p + 30_000 for p in sent[50:]]) not in ("kept", "spread at random")
+
+
+def test_a_packet_from_elsewhere_is_a_row_that_differs() -> None:
+    (plan,) = (plan for plan in rows.rows(PLACE, ON) if plan.name == "pod -> internet")
+    good, other = Seen("203.0.113.1", answered=True), Seen("10.0.1.12", answered=True)
+    assert observe._judge("m", "s", "b", plan, [good, good], [good, good]).ok
+    row = observe._judge("m", "s", "b", plan, [good, other], [good, good])
+    assert not row.ok
+    assert "source 10.0.1.12, not 203.0.113.1" in row.observed
+    assert not observe._judge("m", "s", "b", plan, [good, good], [good, Seen()]).ok
+    (ports,) = rows.port_rows(PLACE, SETTINGS[4])
+    moved = [Seen("10.0.1.1", answered=True, port=q.probe.source_port + 1) for q in ports.questions]
+    assert not observe._judge("m", "s", "b", ports, moved, []).ok
+
+
+def test_services_as_kube_proxy_writes_them() -> None:
+    program, text = rows.service_rules(PLACE, "iptables-legacy")
+    assert program == "iptables-legacy-restore --noflush"
+    assert f"-A KUBE-SERVICES -p tcp -m tcp --dport 30101 -j DNAT --to-destination 10.0.1.12:{PORT}" in text
+    program, text = rows.service_rules(PLACE, "nftables")
+    assert program == "nft -f -"
+    assert f"fib daddr type local udp dport 30102 meta mark set meta mark or 0x4000 dnat to 10.0.2.11:{PORT}" in text
+    six = dataclasses.replace(
+        PLACE, node=party("a", "2001:db8::1", "a"), pods=(party("p0", "2001:db8::7", "a", "eth0"),)
+    )
+    program, text = rows.service_rules(six, "iptables-nft")
+    assert program == "ip6tables-nft-restore --noflush"
+    assert f"--to-destination [2001:db8::7]:{PORT}" in text
+
+
+def test_labs_of_all_modes_make_sense() -> None:
+    for mode in MODES:
+        spec = checked(spec_of(mode, "x"))
+        assert {node.iptables for node in spec.nodes} == {"legacy", "nft", ""}
+        assert settings_of(mode) == (SETTINGS6 if mode.six else SETTINGS)
+
+
+def test_the_eni_of_an_address() -> None:
+    nothing = {"secondary_ips": [], "prefixes": [], "ipv6_addresses": [], "ipv6_prefixes": []}
+    enis = [
+        {**nothing, "link": "eth0", "secondary_ips": ["10.0.1.11"]},
+        {**nothing, "link": "eth1", "prefixes": ["10.0.1.32/28"]},
+    ]
+    assert [link_of(address, enis) for address in ("10.0.1.11", "10.0.1.40")] == ["eth0", "eth1"]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socketserver
 import threading
 from collections.abc import Sequence
-from wsgiref.simple_server import WSGIServer
+from socketserver import ThreadingMixIn
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import (
     CollectorRegistry,
@@ -13,7 +15,7 @@ from prometheus_client import (
     Histogram,
     Summary,
     disable_created_metrics,
-    start_http_server,
+    make_wsgi_app,
 )
 from prometheus_client.metrics_core import Metric
 
@@ -22,6 +24,9 @@ from vpccni_kit.health import HealthBoard
 # Seconds: an ADD is some 10 ms, one that waits for an ENI some 10 s.
 LATENCY_BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
+
+# How often the server looks whether it should end; it never should, so this only keeps an idle process from waking up.
+_POLL_S = 60.0
 
 # The moments at which series were made would double what is scraped and tell nobody anything.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -49,6 +54,23 @@ class NamedCounter(Gauge):
 
     def _get_metric(self) -> Metric:
         return counter_as_named(super()._get_metric())  # type: ignore[no-untyped-call]
+
+
+class _HttpServer(ThreadingMixIn, WSGIServer):
+    """One thread per request."""
+
+    daemon_threads = True
+
+    def server_bind(self) -> None:
+        """Binds without looking up this machine's name: with a silent name server that alone holds up the start by seconds."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = "localhost", self.server_address[1]
+        self.setup_environ()
+
+
+class _QuietHandler(WSGIRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        """A scrape is no event."""
 
 
 class _DependencyCollector:
@@ -106,4 +128,8 @@ class Metrics:
 
     def serve(self, port: int, address: str = "0.0.0.0") -> tuple[WSGIServer, threading.Thread]:
         """Serves /metrics on a thread of its own. Raises OSError if the port is taken."""
-        return start_http_server(port, addr=address, registry=self.registry)
+        app = make_wsgi_app(self.registry)
+        server = make_server(address, port, app, server_class=_HttpServer, handler_class=_QuietHandler)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": _POLL_S}, daemon=True)
+        thread.start()
+        return server, thread

@@ -39,6 +39,8 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     logs.set_defaults(run=run_logs)
     trace = commands.add_parser("trace", help="span tree of a pod's ADD, of a trace id, or of the newest ADD")
     trace.add_argument("what", nargs="?", help="name of a pod, or a trace id")
+    trace.add_argument("--png", type=Path, metavar="FILE", help="draw it as a waterfall, too")
+    trace.add_argument("--jaeger", metavar="URL", help="read it from the query API of a Jaeger instead of the lab")
     add_lab_flag(trace)
     trace.set_defaults(run=run_trace)
 
@@ -105,11 +107,12 @@ def run_logs(args: argparse.Namespace) -> int:
 
 def run_trace(args: argparse.Namespace) -> int:
     """Prints a span tree; exit status 1 when there are no spans."""
+    from vpccni_lab.trace import jaeger
     from vpccni_lab.trace.spans import tree
 
     with LabClient(args.lab) as lab:
         trace_id = _trace_id(lab, args.what)
-        spans = lab.spans(trace_id, has="cni.add")
+        spans = jaeger.trace(args.jaeger, trace_id) if args.jaeger else lab.spans(trace_id, has="cni.add")
     if not spans:
         print(
             f"no spans of trace {trace_id} (exported by the services within a second; is the lab up with --no-traces?)"
@@ -117,6 +120,11 @@ def run_trace(args: argparse.Namespace) -> int:
         return 1
     print(f"trace {trace_id}")
     print("\n".join(tree(spans)))
+    if args.png:
+        from vpccni_lab.trace import waterfall  # imports Pillow
+
+        waterfall.draw(spans, args.png, f"trace {trace_id}")
+        print(f"drawn to {args.png}")
     return 0
 
 

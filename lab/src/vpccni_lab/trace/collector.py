@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as otlp
@@ -16,6 +18,11 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from vpccni_lab.trace.spans import Span, SpanStore
+
+log = logging.getLogger("vpclab")
+FORWARD_ENV: Final = "VPCLAB_OTLP_FORWARD"
+"""host:port of another collector (OTLP over gRPC, no TLS) that gets every export too: a Jaeger on this machine, say."""
+_FORWARD_TIMEOUT_S: Final = 5.0
 
 
 class Collector(otlp_grpc.TraceServiceServicer):
@@ -26,6 +33,8 @@ class Collector(otlp_grpc.TraceServiceServicer):
         self._path = path
         self._server = grpc.aio.server()
         self._relays: list[asyncio.Server] = []
+        self._forward_to = os.environ.get(FORWARD_ENV, "")
+        self._forward: grpc.aio.Channel | None = None
 
     async def start(self) -> None:
         """Raises OSError or RuntimeError when the socket cannot be opened."""
@@ -43,11 +52,24 @@ class Collector(otlp_grpc.TraceServiceServicer):
             relay.close()
         self._relays.clear()
         await self._server.stop(None)
+        if self._forward is not None:
+            await self._forward.close(None)
+            self._forward = None
 
     async def Export(self, request: Any, context: Any) -> Any:  # noqa: N802  the service definition's name
-        """Keeps the spans of one export."""
+        """Keeps the spans of one export, and passes it on when asked to."""
         self.store.add(_spans(request))
+        if self._forward_to:
+            await self._pass_to_other(request)
         return otlp.ExportTraceServiceResponse()
+
+    async def _pass_to_other(self, request: Any) -> None:
+        self._forward = self._forward or grpc.aio.insecure_channel(self._forward_to)
+        stub = otlp_grpc.TraceServiceStub(self._forward)  # type: ignore[no-untyped-call]  # generated, untyped
+        try:
+            await stub.Export(request, timeout=_FORWARD_TIMEOUT_S)
+        except grpc.aio.AioRpcError as error:
+            log.warning("spans not passed on to %s: %s", self._forward_to, error.details())
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -80,6 +102,8 @@ def _spans(request: Any) -> Iterator[Span]:
                     start_ns=span.start_time_unix_nano,
                     end_ns=span.end_time_unix_nano,
                     attributes={item.key: _value(item.value) for item in span.attributes},
+                    links=[f"{link.trace_id.hex()}-{link.span_id.hex()}" for link in span.links],
+                    events=[event.name for event in span.events],
                     error=(span.status.message or "error") if span.status.code == Status.STATUS_CODE_ERROR else "",
                 )
 

@@ -9,7 +9,10 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Span:
-    """Ids are hex; ``parent_id`` is empty for a root. Times: nanoseconds since the epoch. ``error``: empty when it went well."""
+    """Ids are hex; ``parent_id`` is empty for a root. Times: nanoseconds since the epoch. ``error``: empty when it went well.
+
+    ``links``: <trace id>-<span id> of each. ``events``: their names.
+    """
 
     trace_id: str
     span_id: str
@@ -20,6 +23,8 @@ class Span:
     end_ns: int
     attributes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     error: str = ""
+    links: Sequence[str] = ()
+    events: Sequence[str] = ()
 
     @property
     def milliseconds(self) -> float:
@@ -63,7 +68,7 @@ def tree(spans: Sequence[Span], width: int = 100) -> list[str]:
         return []
     begin = min(span.start_ns for span in spans)
     lines = []
-    for depth, span in _walk(spans):
+    for depth, span in walk(spans):
         label = "  " * depth + span.name
         facts = " ".join(f"{key.rpartition('.')[2]}={value}" for key, value in sorted(span.attributes.items()))
         error = f"! {span.error} " if span.error else ""
@@ -72,7 +77,8 @@ def tree(spans: Sequence[Span], width: int = 100) -> list[str]:
     return lines
 
 
-def _walk(spans: Sequence[Span]) -> Iterator[tuple[int, Span]]:
+def walk(spans: Sequence[Span]) -> Iterator[tuple[int, Span]]:
+    """Spans with their depth, parents before children; one whose parent is not there is a root."""
     known = {span.span_id for span in spans}
     children: dict[str, list[Span]] = {}
     for span in sorted(spans, key=lambda item: (item.start_ns, item.span_id)):

@@ -28,6 +28,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.cooling: dict[str, float] = {}
         self.free_since: dict[str, tuple[float, int]] = {}
         self.serial = 0
+        self.aside: set[int] = set()
 
     def moment(self) -> Moment:
         return Moment(self.now, 1_700_000_000 + self.now)
@@ -86,8 +87,34 @@ class PoolMachine(RuleBasedStateMachine):
         busy = any(address in self.cloud[number] for address in self.assigned.values())
         assert self.pool.remove_eni(f"eni-{number}") is not busy
         if not busy:
+            self.aside.discard(number)
             for address in self.cloud.pop(number):
                 self.free_since.pop(address, None)
+
+    @rule(number=ENIS)
+    def set_aside_or_back(self, number: int) -> None:
+        """An ENI that EC2 no longer shows gives no address; its pods and its addresses stay."""
+        if number not in self.cloud:
+            return
+        back = number in self.aside
+        self.pool.set_state(f"eni-{number}", EniState.USABLE if back else EniState.QUARANTINED)
+        self.aside ^= {number}
+
+    @rule(number=ENIS, count=st.integers(1, 3))
+    def lose(self, number: int, count: int) -> None:
+        """EC2 and IMDS agree that addresses are gone: free ones go, assigned ones stay with their pod."""
+        if number not in self.cloud:
+            return
+        gone = sorted(self.cloud[number])[:count]
+        kept = self.pool.disown(f"eni-{number}", gone)
+        assert set(kept) == set(gone) & set(self.assigned.values())
+        for address in gone:
+            self.cloud[number].discard(address)
+            self.free_since.pop(address, None)
+
+    def available(self) -> set[str]:
+        usable = {a for n, ips in self.cloud.items() if n not in self.aside for a in ips}
+        return usable & self.free_since.keys()
 
     @rule(target=pods)
     def add(self) -> PodKey:
@@ -95,12 +122,12 @@ class PoolMachine(RuleBasedStateMachine):
         self.expire()
         item = self.pool.assign(key, PodIdentity("ns", key.container_id), Wiring("v"), self.moment())
         if item is None:
-            assert not self.free_since
+            assert not self.available()
             return key
-        assert item.address in self.free_since
+        assert item.address in self.available()
         eni = int(item.eni_id.removeprefix("eni-"))
         used = {n: sum(a in ips for a in self.assigned.values()) for n, ips in self.cloud.items()}
-        with_free = [n for n, ips in self.cloud.items() if ips & self.free_since.keys()]
+        with_free = [n for n, ips in self.cloud.items() if ips & self.available()]
         assert used[eni] == max(used[n] for n in with_free)
         oldest = min((a for a in self.cloud[eni] if a in self.free_since), key=lambda a: self.free_since[a])
         assert item.address == oldest
@@ -136,6 +163,7 @@ class PoolMachine(RuleBasedStateMachine):
             self.ledger.cool(cool)
         self.cooling = {cool.address: cool.until for cool in found.cooling}
         self.free_since = {}
+        self.aside = set()
         for number in sorted(self.cloud):
             facts = EniFacts(f"eni-{number}", device_number=number, is_primary=number == 0)
             self.pool.add_eni(facts, number + 1, EniState.USABLE, self.moment())
@@ -152,9 +180,12 @@ class PoolMachine(RuleBasedStateMachine):
         assert len(set(held.values())) == len(held)
         assert {cool.address for cool in self.pool.cooling()} == set(self.cooling)
         supply = self.pool.supply()
-        total = sum(len(ips) for ips in self.cloud.values())
-        assert (supply.total, supply.free) == (total, len(self.free_since))
-        assert supply.assigned + supply.cooling + supply.free == total
+        usable = {a for n, ips in self.cloud.items() if n not in self.aside for a in ips}
+        assert (supply.total, supply.free) == (len(usable), len(self.available()))
+        assert supply.assigned + supply.cooling + supply.free == supply.total
+        assert supply.quarantined == len(set(self.assigned.values()) - usable)
+        for key, address in self.assigned.items():
+            assert self.pool.quarantined(key) is (address not in usable)
 
     @invariant()
     def checkpoint_and_pool_agree(self) -> None:

@@ -139,7 +139,7 @@ class Grow:
         doing = owner.tally.doing("increaseDatastorePool")
         # Part of the trace of the ADD that waits longest; the others link to it. Without any, a trace of its own.
         waiting = owner.waiting.traceparents()
-        with doing, telemetry.span("pool.grow", parent=waiting[0] if waiting else "", links=waiting) as span:
+        with doing, telemetry.span("pool.grow", parent=waiting[0] if waiting else "", links=waiting[1:]) as span:
             growth.active, growth.since_unix, growth.traceparent = True, owner.now().unix, span.traceparent
             span.set("vpccni.want", step.want)
             span.set("vpccni.waiting", before.waiting)

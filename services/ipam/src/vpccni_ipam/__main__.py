@@ -66,6 +66,7 @@ class Ipam:
         values, clock = config.values, SystemClock()
         self.config, self.values, self.life = config, values, life
         self.metrics, self.tally = Metrics("ipam"), Tally()
+        self.max_pods = values[s.MAX_PODS]
         self.with_kubernetes = values[s.KUBERNETES] != "off"
         optional = ("apiserver",) if self.with_kubernetes else ()
         self.health = HealthBoard(required=("netconf", "eni-manager", "store", "pool"), optional=optional)
@@ -164,29 +165,20 @@ class Ipam:
             await self.health.down("apiserver", str(error.reason), error.message)
             raise
         await self.health.up("apiserver")
-        if not self.grow.targets.max_pods:
-            self._targets(max_pods=capacity)
+        self.max_pods = self.max_pods or capacity
 
-    def _facts(self, facts: NodeFacts) -> Slots:
-        limits, targets = facts.limits, self.grow.targets
-        if targets.prefixes and not limits.prefixes_supported:
+    def _facts(self, facts: NodeFacts) -> None:
+        """What eni-manager says of the instance, at start-up and whenever it has restarted."""
+        limits, prefixes = facts.limits, self.config.targets.prefixes
+        if prefixes and not limits.prefixes_supported:
             log.warning("%s has no prefixes; using secondary addresses", facts.instance_type)
-            self._targets(prefixes=False)
-        if not targets.max_pods:
-            self._targets(max_pods=pods_by_formula(limits, prefixes=self.grow.targets.prefixes))
+            prefixes = False
+        max_pods = self.max_pods or pods_by_formula(limits, prefixes=prefixes)
+        targets = dataclasses.replace(self.config.targets, prefixes=prefixes, max_pods=max_pods)
         slots = Slots(limits, min(self.values[s.MAX_ENI] or limits.max_enis, limits.max_enis))
+        self.grow.targets = self.shrink.targets = targets
         self.grow.slots = slots
         self.shrink.slots = None if self.config.frozen else slots
-        return slots
-
-    def _targets(self, *, max_pods: int | None = None, prefixes: bool | None = None) -> None:
-        targets = self.grow.targets
-        targets = dataclasses.replace(
-            targets,
-            max_pods=targets.max_pods if max_pods is None else max_pods,
-            prefixes=targets.prefixes if prefixes is None else prefixes,
-        )
-        self.grow.targets = self.shrink.targets = targets
 
     def _tell_bad_settings(self) -> None:
         for bad in self.config.bad:
@@ -235,11 +227,13 @@ class Ipam:
             self.tally.add("awscni_del_ip_req_count", "PodDeleted")
 
     async def _stop_waiting(self) -> None:
-        """ADDs that wait are told at once; those that are being wired are finished."""
+        """ADDs that wait are told at once; those that are being wired are finished; EC2 is asked for nothing more."""
+        self.grow.frozen = "ipam is shutting down"
         self.owner.waiting.fail_beyond(0, ReasonError(Reason.DRAINING, "ipam is shutting down"))
 
-    async def _manager_is_back(self) -> None:
+    def _manager_is_back(self, facts: NodeFacts) -> None:
         self.enis.generation = 0
+        self._facts(facts)
         self.grow.hurry()
         self.owner.wake()
 

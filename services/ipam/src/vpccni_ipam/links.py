@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Final
 
 from vpccni_api.reasons import ReasonError
 from vpccni_kit.health import HealthBoard
 
 from vpccni_ipam.del_pod import DelPod
-from vpccni_ipam.domain.model import Inventory
+from vpccni_ipam.domain.model import Inventory, NodeFacts
 from vpccni_ipam.kernel_sync import KernelSync
 from vpccni_ipam.owner import PoolOwner
 from vpccni_ipam.ports import Drift, EniManager, Netconf
@@ -50,6 +50,8 @@ class NetconfLink:
             try:
                 # Sent over the stream's connection: if netconf restarts in between, the stream breaks and we start over.
                 await self._sync.everything()
+                if not self._health.dependencies["netconf"].ok:
+                    log.info("netconf is back and has everything")
                 await self._health.up("netconf")
                 await self._del_pod.drain()
                 self._on_drift(await first)
@@ -81,7 +83,7 @@ class EniManagerLink:
         manager: EniManager,
         health: HealthBoard,
         push: Callable[[Inventory], None],
-        on_return: Callable[[], Awaitable[None]],
+        on_return: Callable[[NodeFacts], None],
     ) -> None:
         self._owner = owner
         self._manager = manager
@@ -96,10 +98,11 @@ class EniManagerLink:
             stream = self._manager.watch_inventory()
             first = asyncio.ensure_future(anext(stream))
             try:
-                await self._manager.describe(_DESCRIBE_TIMEOUT_S)
+                facts = await self._manager.describe(_DESCRIBE_TIMEOUT_S)
                 if not self._health.dependencies["eni-manager"].ok:
+                    log.info("eni-manager is back")
                     await self._health.up("eni-manager")
-                    await self._on_return()
+                    self._on_return(facts)
                 self._push(await first)
                 async for inventory in stream:
                     self._push(inventory)

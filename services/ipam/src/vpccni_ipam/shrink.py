@@ -95,7 +95,7 @@ class Shrink:
                 self._owner.released()
         for eni_id in given.eni_ids:
             await self._forget(eni_id)
-        log.info("pool shrank", extra={"enis": len(given.eni_ids), "addresses": sum(len(item.ips) for item in taken)})
+        log.info("pool shrank", extra={"given_back": list(given.names)})
 
     def _failed(self, what: GiveBack, error: ReasonError) -> None:
         """Reconcile asks EC2 what it still has, and that comes back: at once when EC2 surely did nothing, else when a release

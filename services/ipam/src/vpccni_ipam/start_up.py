@@ -13,7 +13,6 @@ from vpccni_kit.health import HealthBoard
 
 from vpccni_ipam.del_pod import DelPod
 from vpccni_ipam.domain.checkpoint import Checkpoint, decode
-from vpccni_ipam.domain.growth import Slots
 from vpccni_ipam.domain.model import Inventory, NodeFacts, Source
 from vpccni_ipam.domain.restore import rebuild, split_stale, with_wiring
 from vpccni_ipam.enis import Enis
@@ -42,7 +41,7 @@ class StartUp:
         del_pod: DelPod,
         health: HealthBoard,
         veth_prefix: str,
-        on_facts: Callable[[NodeFacts], Slots],
+        on_facts: Callable[[NodeFacts], None],
     ) -> None:
         self._owner = owner
         self._netconf = netconf

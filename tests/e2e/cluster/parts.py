@@ -51,6 +51,8 @@ _LDFLAGS: Final = {
 _PACKAGES: Final = {
     "hyper": ".",
     "probe": ".",
+    "cnicall": ".",
+    "cnitool": "github.com/containernetworking/cni/cnitool",
     "helm3": "helm.sh/helm/v3/cmd/helm",
     "helm4": "helm.sh/helm/v4/cmd/helm",
 }

@@ -1,0 +1,90 @@
+// Command cnicall calls the installed network as other runtimes do, through libcni itself.
+//
+//	cnicall MODE CONFDIR BINDIR NETNS
+//
+// MODE crio: ADD, at once CHECK (also where the file says disableCheck), DEL, as CRI-O does. MODE all: the verbs of CNI
+// 1.1 but GC, which on a node with pods would take every pod away that this program does not name. Prints one line per
+// call; status 1 at the first that fails.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/containernetworking/cni/libcni"
+)
+
+func fail(what string, err error) {
+	fmt.Fprintf(os.Stderr, "%s: %v\n", what, err)
+	os.Exit(1)
+}
+
+func main() {
+	mode, confDir, binDir, netns := os.Args[1], os.Args[2], os.Args[3], os.Args[4]
+	path := confDir + "/10-aws.conflist"
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		fail("read", err)
+	}
+	whole := map[string]any{}
+	if err := json.Unmarshal(raw, &whole); err != nil {
+		fail("parse", err)
+	}
+	delete(whole, "disableCheck")
+	if mode == "all" {
+		// Only our own plugin: the reference plugins of Debian do not speak 1.1.
+		whole["cniVersion"] = "1.1.0"
+		whole["plugins"] = whole["plugins"].([]any)[:1]
+	}
+	raw, _ = json.Marshal(whole)
+	list, err := libcni.ConfListFromBytes(raw)
+	if err != nil {
+		fail("conflist", err)
+	}
+	cni := libcni.NewCNIConfigWithCacheDir([]string{binDir}, os.TempDir()+"/cnicall-cache", nil)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	runtime := &libcni.RuntimeConf{
+		ContainerID: fmt.Sprintf("cnicall-%s-%d", mode, os.Getpid()),
+		NetNS:       netns,
+		IfName:      "eth0",
+		Args: [][2]string{
+			{"IgnoreUnknown", "1"}, {"K8S_POD_NAMESPACE", "default"}, {"K8S_POD_NAME", "cnicall-" + mode},
+			{"K8S_POD_INFRA_CONTAINER_ID", "cnicall"}, {"K8S_POD_UID", "00000000-0000-0000-0000-000000000000"},
+		},
+		CapabilityArgs: map[string]any{"portMappings": []any{}},
+	}
+	if mode == "all" {
+		if err := cni.GetStatusNetworkList(ctx, list); err != nil {
+			fail("STATUS", err)
+		}
+		fmt.Println("STATUS ok")
+	}
+	result, err := cni.AddNetworkList(ctx, list, runtime)
+	if err != nil {
+		fail("ADD", err)
+	}
+	text, _ := json.Marshal(result)
+	fmt.Println("ADD", string(text))
+	if err := cni.CheckNetworkList(ctx, list, runtime); err != nil {
+		fail("CHECK", err)
+	}
+	fmt.Println("CHECK ok")
+	if mode == "all" {
+		if again, err := cni.AddNetworkList(ctx, list, runtime); err != nil {
+			fail("ADD again", err)
+		} else if repeated, _ := json.Marshal(again); string(repeated) != string(text) {
+			fail("ADD again", fmt.Errorf("other result: %s", repeated))
+		}
+		fmt.Println("ADD again ok")
+	}
+	for _, what := range []string{"DEL", "DEL again"} {
+		if err := cni.DelNetworkList(ctx, list, runtime); err != nil {
+			fail(what, err)
+		}
+		fmt.Println(what, "ok")
+	}
+}

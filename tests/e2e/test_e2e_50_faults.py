@@ -1,0 +1,121 @@
+"""What a node depends on goes away: EC2, then the API server. Pods come and go meanwhile."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from typing import Final
+
+from cluster import release, workloads
+from cluster.cluster import CONTROL, LAB, WORKERS, Cluster
+from cluster.sh import CommandError, run, until
+from vpccni_api.sockets import ENI_MANAGER_HEALTH_PORT, IPAM_HEALTH_PORT
+from vpccni_lab.fabric import namespaces
+
+API_AWAY_S: Final = float(os.environ.get("VPCCNI_E2E_API_AWAY") or 45)
+
+
+def test_ec2_away(cluster: Cluster) -> None:
+    """EC2 does not answer: nodes stay Ready, pods start from the warm pool, health tells why"""
+    cluster.lab.add_fault({"kind": "reset", "callers": list(WORKERS)})
+    try:
+        cluster.apply(*(workloads.pod(f"warm-{node}", node=node) for node in WORKERS))
+        for node in WORKERS:
+            release.wait_pods(cluster, f"warm-{node}", 1)
+        assert all(release.nodes_ready(cluster).values())
+        # The pool is to be filled up again, which fails: eni-manager says so, and goes on serving.
+        until(
+            "health names ec2",
+            120,
+            lambda: not any(_healthy(cluster, node, ENI_MANAGER_HEALTH_PORT, "ec2") for node in WORKERS),
+            pause=1,
+        )
+        assert all(_healthy(cluster, node, IPAM_HEALTH_PORT, "live") for node in WORKERS)
+    finally:
+        cluster.lab.clear_faults()
+    cluster.kubectl("delete", "pod", *(f"warm-{node}" for node in WORKERS))
+    until("all containers are ready", 120, lambda: _all_ready(cluster))
+
+
+def _all_ready(cluster: Cluster) -> bool:
+    return all(status["ready"] for pod in release.pods(cluster) for status in pod["status"]["containerStatuses"])
+
+
+def test_api_server_away(cluster: Cluster) -> None:
+    """The API server is away: pods still come and go (kubelet's static pods), all is well when it returns"""
+    cluster.control.stop_apiserver()
+    began = time.monotonic()
+    rounds = 0
+    try:
+        while time.monotonic() - began < API_AWAY_S or rounds < 2:
+            rounds += 1
+            name = f"static-{rounds}"
+            for worker in cluster.workers.values():
+                manifest = workloads.pod(name)
+                manifest["spec"].pop("automountServiceAccountToken")
+                (worker.state / "manifests" / f"{name}.yaml").write_text(json.dumps(manifest))
+            for worker in cluster.workers.values():
+                until(
+                    f"{name} has an address on {worker.name}",
+                    90,
+                    lambda w=worker, n=name: f"{n}-{w.name}" in _held(cluster, w.name),
+                )
+            for worker in cluster.workers.values():
+                (worker.state / "manifests" / f"{name}.yaml").unlink()
+            for worker in cluster.workers.values():
+                until(
+                    f"{name} is gone from {worker.name}",
+                    90,
+                    lambda w=worker, n=name: f"{n}-{w.name}" not in _held(cluster, w.name),
+                )
+    finally:
+        cluster.control.start_apiserver()
+    until("the API server answers", 90, lambda: cluster.kubectl("get", "--raw", "/readyz"))
+    release.wait_nodes_ready(cluster)
+    until("all containers are ready", 180, lambda: _all_ready(cluster))
+
+
+def _held(cluster: Cluster, node: str) -> set[str]:
+    """Names of the pods that ipam's checkpoint gives an address."""
+    return {str(item["metadata"]["k8sPodName"]) for item in release.ipam_json(cluster, node)["allocations"]}
+
+
+def _healthy(cluster: Cluster, node: str, port: int, service: str) -> bool:
+    """What the health service of a node answers, asked from another host of the VPC."""
+    target = f"grpc://{cluster.workers[node].address}:{port}/{service}"
+    place = ("nsenter", f"--net={namespaces.path(LAB, CONTROL)}")
+    try:
+        run(*place, sys.executable, "-m", "vpccni_kit.probe", "--timeout", "3", target)
+    except CommandError:
+        return False
+    return True
+
+
+def test_readiness_follows_a_dependency(cluster: Cluster) -> None:
+    """The metadata service fails: kubelet's events show eni-manager not ready, and ready again after it"""
+    cluster.lab.add_fault({"kind": "imds-error", "status": 503, "callers": ["node-a"]})
+    try:
+        until(
+            "eni-manager of node-a is not ready",
+            180,
+            lambda: not _container_ready(cluster, "node-a", "eni-manager"),
+            pause=1,
+        )
+        assert release.nodes_ready(cluster)["node-a"]
+        said = [e["message"] for e in cluster.get("events", "-n", release.NAMESPACE) if e.get("reason") == "Unhealthy"]
+        assert any("Readiness probe failed" in message for message in said)
+    finally:
+        cluster.lab.clear_faults()
+    until("all containers are ready", 180, lambda: _all_ready(cluster), pause=1)
+
+
+def _container_ready(cluster: Cluster, node: str, container: str) -> bool:
+    return any(
+        status["ready"]
+        for pod in release.pods(cluster)
+        if pod["spec"]["nodeName"] == node
+        for status in pod["status"]["containerStatuses"]
+        if status["name"] == container
+    )

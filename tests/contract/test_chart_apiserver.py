@@ -67,6 +67,14 @@ def test_dry_run_on_the_server_without_a_warning(server: ApiServer, path: Path |
     assert "daemonset.apps/aws-node created" in said
 
 
+def test_dry_run_of_the_clean_up(server: ApiServer) -> None:
+    flags = ("--set", "uninstall.clean=true,uninstall.state=true")
+    rendered = server.helm("template", "aws-vpc-cni", str(CHART), "-n", "kube-system", *flags)
+    said = server.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", text=rendered)
+    assert "job.batch/aws-node-clean created" in said
+    assert "Warning" not in said
+
+
 def test_the_manifest_for_kubectl(server: ApiServer) -> None:
     path = str(REPO / "deploy/manifests/aws-k8s-cni.yaml")
     assert "Warning" not in server.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", path)

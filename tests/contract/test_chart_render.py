@@ -29,6 +29,7 @@ FEATURES: dict[str, dict[str, Any]] = {
     "capabilities of a runtime with /proc namespaces": {
         "netconf": {"capabilities": ["NET_ADMIN", "NET_RAW", "SYS_ADMIN", "SYS_PTRACE"]}
     },
+    "clean after uninstall": {"uninstall": {"clean": True, "plugins": True, "state": True}},
     "on delete": {"updateStrategy": {"type": "OnDelete", "rollingUpdate": None}},
     **{name: yaml.safe_load(path.read_text()) for name, path in VALUES.items()},
 }
@@ -98,7 +99,7 @@ def test_selectors_match_and_stay_those_of_the_original(objects: Objects) -> Non
     assert selector.items() <= labels.items()
     for monitor in (thing for thing in objects if thing["kind"] == "PodMonitor"):
         assert monitor["spec"]["selector"]["matchLabels"].items() <= labels.items()
-    test_pod = next(thing for thing in objects if thing["kind"] == "Pod")
+    test_pod = one(objects, "Pod", "aws-node-test")
     assert not selector.items() <= test_pod["metadata"]["labels"].items()
 
 
@@ -271,6 +272,25 @@ def test_a_changed_conflist_rolls_the_pods() -> None:
         return made
 
     assert checksum('{"a": 1}') != checksum('{"a": 2}')
+
+
+def test_clean_up_runs_after_the_release_is_gone_and_goes_itself() -> None:
+    plain = {(thing["kind"], thing["metadata"]["name"]) for thing in render({})}
+    hooks = [t for t in render(FEATURES["clean after uninstall"]) if (t["kind"], t["metadata"]["name"]) not in plain]
+    weights = {}
+    for thing in hooks:
+        annotations = thing["metadata"]["annotations"]
+        assert annotations["helm.sh/hook"] == "post-delete"
+        assert annotations["helm.sh/hook-delete-policy"] == "before-hook-creation,hook-succeeded"
+        weights[thing["kind"]] = int(annotations["helm.sh/hook-weight"])
+    assert weights == {"ServiceAccount": 0, "Role": 0, "RoleBinding": 0, "DaemonSet": 1, "Job": 2}
+    clean = one(hooks, "DaemonSet", "aws-node-clean")["spec"]["template"]["spec"]["initContainers"][0]
+    assert clean["args"] == ["clean", "--plugins", "--state"]
+    for thing in hooks:
+        if thing["kind"] in ("DaemonSet", "Job"):
+            pod = thing["spec"]["template"]["spec"]
+            assert pod["hostNetwork"] is True  # there may be no pod network any more
+            assert pod["tolerations"] == [{"operator": "Exists"}]
 
 
 def test_windows_keys_are_those_of_the_controllers() -> None:

@@ -133,5 +133,5 @@ class ApiServer:
     def _checked(self, program: str, *arguments: str, text: str | None) -> str:
         done = self.run(program, *arguments, text=text)
         if done.returncode:
-            raise AssertionError(f"{program} {' '.join(arguments)}: {done.stderr}")
+            raise AssertionError(f"{program} {' '.join(arguments)}: status {done.returncode}: {done.stderr}")
         return done.stdout + done.stderr

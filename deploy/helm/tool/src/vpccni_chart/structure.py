@@ -17,6 +17,9 @@ _MODELS: Final = {
     "ClusterRole": "V1ClusterRole",
     "ClusterRoleBinding": "V1ClusterRoleBinding",
     "DaemonSet": "V1DaemonSet",
+    "Job": "V1Job",
+    "Role": "V1Role",
+    "RoleBinding": "V1RoleBinding",
     "Pod": "V1Pod",
     "CustomResourceDefinition": "V1CustomResourceDefinition",
 }

@@ -89,6 +89,14 @@ ENABLE_POD_ENI = boolean("ENABLE_POD_ENI", False, "Branch ENIs for pods with sec
 SG_ENFORCING_MODE = choice(
     "POD_SECURITY_GROUP_ENFORCING_MODE", "strict", ("strict", "standard"), "How branch ENI pods are wired"
 )
+ENABLE_MULTI_NIC = boolean("ENABLE_MULTI_NIC", False, "Pods that ask for it get an address of every network card")
+NETWORK_POLICY_ENFORCING_MODE = choice(
+    "NETWORK_POLICY_ENFORCING_MODE",
+    "",
+    ("none", "strict", "standard"),
+    "How the network policy agent treats new pods",
+    fold_case=True,
+)
 ANNOTATE_POD_IP = boolean("ANNOTATE_POD_IP", False, "Write the pod's address into an annotation")
 
 # Datapath, passed on to netconf.
@@ -181,7 +189,13 @@ SETTINGS: Final[tuple[Setting[Any], ...]] = tuple(
     value for name, value in list(globals().items()) if isinstance(value, Setting) and name.isupper()
 )
 
-NOT_YET: Final = (CUSTOM_NETWORK_CFG, ENABLE_POD_ENI, ANNOTATE_POD_IP)
+NOT_YET: Final[tuple[Setting[Any], ...]] = (
+    CUSTOM_NETWORK_CFG,
+    ENABLE_POD_ENI,
+    ANNOTATE_POD_IP,
+    ENABLE_MULTI_NIC,
+    NETWORK_POLICY_ENFORCING_MODE,
+)
 """Known, and without effect so far."""
 
 POOL_SETTINGS: Final[tuple[Setting[Any], ...]] = (

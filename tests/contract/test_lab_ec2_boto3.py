@@ -233,6 +233,18 @@ def test_every_action_answers_a_real_request(bed: Bed) -> None:
     assert api.describe_tags(Filters=[{"Name": "key", "Values": ["k"]}])["Tags"][0]["ResourceId"] == eni_id
     api.delete_tags(Resources=[eni_id], Tags=[{"Key": "k"}])
     api.delete_network_interface(NetworkInterfaceId=eni_id)
+    trunk, branch = (
+        bed.ec2.call("t", "CreateNetworkInterface", {"SubnetId": bed.subnet, "InterfaceType": kind}).value()
+        for kind in ("trunk", "branch")
+    )
+    trunk_id, branch_id = (made["NetworkInterface"]["NetworkInterfaceId"] for made in (trunk, branch))
+    joined = api.associate_trunk_interface(BranchInterfaceId=branch_id, TrunkInterfaceId=trunk_id, VlanId=7)
+    association = joined["InterfaceAssociation"]["AssociationId"]
+    listed = api.describe_trunk_interface_associations(AssociationIds=[association])["InterfaceAssociations"]
+    assert [(a["BranchInterfaceId"], a["TrunkInterfaceId"], a["VlanId"]) for a in listed] == [(branch_id, trunk_id, 7)]
+    api.disassociate_trunk_interface(AssociationId=association)
+    for made in (trunk_id, branch_id):
+        api.delete_network_interface(NetworkInterfaceId=made)
     assert api.describe_vpcs(VpcIds=[bed.vpc])["Vpcs"][0]["CidrBlock"] == "10.0.0.0/16"
     assert api.describe_subnets(SubnetIds=[bed.subnet])["Subnets"][0]["AvailableIpAddressCount"] == 250
     assert api.describe_availability_zones()["AvailabilityZones"][0]["ZoneName"] == "us-west-2a"

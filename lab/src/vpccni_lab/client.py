@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from vpccni_api.reasons import Reason, ReasonError
@@ -92,7 +92,8 @@ class LabClient:
         return dict(self.call("public"))
 
     def dropped(self) -> dict[str, int]:
-        """Packets dropped by the source/destination check (``spoofed``) and at the gateway (``no_public_ip``)."""
+        """Packets dropped by the source/destination check (``spoofed``), at the gateway (``no_public_ip``) and by security
+        groups (``denied``)."""
         return dict(self.call("counters"))
 
     def ec2_counts(self) -> list[tuple[str, str, str, int]]:
@@ -102,6 +103,15 @@ class LabClient:
     def ec2(self, action: str, **params: Any) -> dict[str, Any]:
         """An EC2 API call as ``operator``."""
         return dict(self.call("ec2", action=action, params=params))
+
+    def add_branch(self, node: str, groups: Sequence[str] = (), subnet: str = "") -> dict[str, Any]:
+        """A branch ENI, as the VPC resource controller makes one for a pod: an entry of the annotation
+        vpc.amazonaws.com/pod-eni. Raises ReasonError KERNEL_REFUSED where the kernel has no VLANs."""
+        return dict(self.call("branch-add", node=node, groups=list(groups), subnet=subnet))
+
+    def del_branch(self, eni_id: str) -> None:
+        """Deletes a branch ENI."""
+        self.call("branch-del", id=eni_id)
 
     def add_fault(self, fault: Mapping[str, Any]) -> str:
         """Fields of vpccni_lab.ec2.faults.Fault, and ``for_seconds``. Returns its id."""

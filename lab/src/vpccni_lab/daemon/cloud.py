@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from vpccni_api.reasons import ReasonError
 
-from vpccni_lab.ec2 import events
+from vpccni_lab.ec2 import controller, events, interfaces, network
 from vpccni_lab.ec2.faults import Fault
-from vpccni_lab.ec2.records import Instance, Subnet, Vpc
+from vpccni_lab.ec2.records import Instance, Rule, SecurityGroup, Subnet, Vpc
 from vpccni_lab.ec2.state import Ec2
 from vpccni_lab.ec2.timing import Timings
 from vpccni_lab.fabric.network import Counters, Fabric
@@ -35,6 +35,7 @@ class Cloud:
         self.fabric = Fabric(spec.name)
         self.vpc: Vpc | None = None
         self.subnets: dict[str, Subnet] = {}
+        self.nodes_group = ""
         self._spec = spec
         self._on_problem = on_problem
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="fabric")
@@ -46,6 +47,7 @@ class Cloud:
         self.ec2.subscribe(self._on_event)
         self.vpc = self.ec2.create_vpc(self._spec.cidrs, self._spec.ipv6_cidrs)
         self._set_cidrs(self.vpc)
+        self.nodes_group = self._open_group(self.vpc).id
         for subnet in self._spec.subnets:
             self.subnets[subnet.name] = self.ec2.create_subnet(
                 self.vpc.id, subnet.cidr, subnet.az, ipv6_cidr=subnet.ipv6_cidr, tags=dict(subnet.tags)
@@ -62,6 +64,7 @@ class Cloud:
             ipv6_count=node.ipv6,
             tags={"Name": node.name, **node.tags},
             name=node.name,
+            groups=(self.nodes_group,),
         )
         self._in_fabric(lambda: self.fabric.add_host(instance.id, netns))
         self._sync()
@@ -104,6 +107,26 @@ class Cloud:
             for eni in self.ec2.enis_of(instance_id)
         ]
 
+    def branch(self, instance_id: str, groups: Sequence[str], subnet_id: str) -> dict[str, Any]:
+        """A branch ENI for a pod of the instance, as the VPC resource controller makes one: the annotation's entry.
+
+        The instance gets a trunk ENI if it has none. ``groups``, ``subnet_id`` empty: the nodes' group, the trunk's subnet.
+        Raises ReasonError KERNEL_REFUSED, Ec2Error.
+        """
+        self._in_fabric(self.fabric.require_vlans)
+        eni = controller.branch(self.ec2.world, instance_id, groups or (self.nodes_group,), subnet_id)
+        return controller.annotation(self.ec2.world, eni)
+
+    def drop_branch(self, eni_id: str) -> None:
+        """Deletes a branch ENI. Raises Ec2Error."""
+        interfaces.delete(self.ec2.world, eni_id)
+
+    def _open_group(self, vpc: Vpc) -> SecurityGroup:
+        # what installers of clusters set up for nodes, more or less: everything may come in
+        group = self.ec2.create_security_group(vpc.id, "nodes", "nodes of the lab")
+        allow = [Rule(False, "-1", -1, -1, cidr) for cidr in ("0.0.0.0/0", "::/0")]
+        return network.change_rules(self.ec2.world, group.id, add=allow)
+
     async def close(self) -> None:
         """Removes the fabric. Idempotent."""
         if self._ticker is not None:
@@ -128,8 +151,8 @@ class Cloud:
                 case events.InstanceTerminated(instance):
                     self._in_fabric(lambda: self.fabric.remove_host(instance.id))
                     self._sync()
-                case events.InstanceLaunched() | events.SecurityGroupChanged():
-                    pass  # security groups do not filter yet
+                case events.InstanceLaunched():
+                    pass
                 case _:
                     self._sync()
         except (OSError, ReasonError) as exc:
@@ -137,10 +160,10 @@ class Cloud:
             self._on_problem(f"fabric: {exc}")
 
     def _sync(self) -> None:
-        enis, public = self.ec2.enis(), self.public_of()
+        enis, public, groups = self.ec2.enis(), self.public_of(), self.ec2.security_groups()
 
         def sync() -> None:
-            self.fabric.sync(enis)
+            self.fabric.sync(enis, groups)
             self.fabric.set_public(public)
 
         self._in_fabric(sync)

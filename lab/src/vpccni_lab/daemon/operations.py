@@ -38,6 +38,8 @@ class Operations:
             "fault-list": self.fault_list,
             "fault-clear": self.fault_clear,
             "service": self.service,
+            "branch-add": self.branch_add,
+            "branch-del": self.branch_del,
             "wait-ready": self.wait_ready,
             "spans": self.spans,
             "traces": self.traces,
@@ -117,6 +119,22 @@ class Operations:
             raise ReasonError(Reason.EC2_REFUSED, str(exc)) from exc
         except TimeoutError as exc:  # a fault that swallows answers
             raise ReasonError(Reason.EC2_UNREACHABLE, str(exc)) from exc
+
+    async def branch_add(self, request: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+        """A branch ENI for a pod of ``node`` with security ``groups`` in ``subnet``: an entry of the pod's annotation."""
+        lab = self._lab
+        instance = lab.node(request["node"]).instance_id
+        try:
+            return lab.cloud.branch(instance, request.get("groups") or (), request.get("subnet") or "")
+        except Ec2Error as exc:
+            raise ReasonError(Reason.EC2_REFUSED, str(exc)) from exc
+
+    async def branch_del(self, request: Mapping[str, Any], progress: Progress) -> None:
+        """Deletes branch ENI ``id``."""
+        try:
+            self._lab.cloud.drop_branch(request["id"])
+        except Ec2Error as exc:
+            raise ReasonError(Reason.EC2_REFUSED, str(exc)) from exc
 
     async def fault_add(self, request: Mapping[str, Any], progress: Progress) -> str:
         """Returns the fault's id."""

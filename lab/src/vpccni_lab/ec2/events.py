@@ -45,7 +45,7 @@ class PublicIpChanged:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class EniChanged:
-    """Source/destination check or security groups of an ENI."""
+    """Source/destination check, security groups or trunk association of an ENI; or a branch ENI is gone."""
 
     eni: Eni
 

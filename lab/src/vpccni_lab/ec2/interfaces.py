@@ -129,6 +129,8 @@ def destroy(world: World, eni: Eni) -> None:
     granting.release(world, eni.subnet_id, (*eni.private_ips, *eni.ipv6_addresses), (*eni.prefixes, *eni.ipv6_prefixes))
     world.macs.discard(eni.mac)
     world.enis.drop(eni.id, world.now())
+    if eni.trunk is not None:  # as EC2 does: the association goes with the ENI
+        world.emit(events.EniChanged(eni))
 
 
 # Modifying

@@ -88,6 +88,15 @@ class Attachment:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class TrunkAssociation:
+    """How a branch ENI is carried: over the link of ENI ``trunk_id``, with the tag ``vlan_id`` (1 to 4094)."""
+
+    id: str
+    trunk_id: str
+    vlan_id: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class PublicAddress:
     """A public IPv4 address. ``allocation_id`` is empty for one that EC2 assigned at launch (not elastic)."""
 
@@ -127,6 +136,7 @@ class Eni:
     requester_id: str = ""
     requester_managed: bool = False
     attachment: Attachment | None = None
+    trunk: TrunkAssociation | None = None
     public: tuple[PublicAddress, ...] = ()
     connection_tracking: ConnectionTracking | None = None
     created_at: float = 0.0
@@ -134,7 +144,7 @@ class Eni:
 
     @property
     def status(self) -> str:
-        return "in-use" if self.attachment else "available"
+        return "in-use" if self.attachment or self.trunk else "available"
 
     @property
     def instance_id(self) -> str:

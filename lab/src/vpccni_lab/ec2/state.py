@@ -137,6 +137,9 @@ class Ec2:
     def primary_eni(self, instance_id: str) -> Eni:
         return self.world.enis_of(self.world.instance(instance_id).id)[0]
 
+    def security_groups(self) -> list[SecurityGroup]:
+        return list(self.world.groups.values())
+
     def free_addresses(self, subnet_id: str) -> int:
         """As AvailableIpAddressCount: free IPv4 addresses, a prefix counting as 16."""
         self.world.subnet(subnet_id)

@@ -16,8 +16,10 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Final
 
-from vpccni_lab.ec2.records import Eni
-from vpccni_lab.fabric import filters, namespaces, plan
+from vpccni_api.reasons import Reason, ReasonError
+
+from vpccni_lab.ec2.records import Eni, SecurityGroup
+from vpccni_lab.fabric import filters, groups, namespaces, plan
 from vpccni_lab.linux import netlink as nl
 from vpccni_lab.linux import syscalls
 
@@ -43,10 +45,12 @@ _HOST_SYSCTLS: Final = {
 
 @dataclasses.dataclass(frozen=True)
 class Counters:
-    """Packets dropped so far: by the source/destination check, and at the internet gateway for want of a public IP."""
+    """Packets dropped so far: by the source/destination check, at the internet gateway for want of a public IP, and by
+    security groups (since their rules last changed)."""
 
     spoofed: int
     no_public_ip: int
+    denied: int = 0
 
 
 class Fabric:
@@ -65,6 +69,8 @@ class Fabric:
         self._vpc_cidrs: frozenset[str] = frozenset()
         self._gateways: set[str] = set()
         self._unchecked: frozenset[str] = frozenset()
+        self._groups = ""
+        self._vlans: bool | None = None
         self._public: dict[str, str] = {}
         self._indexes = itertools.count(1_000_000)  # apart from those that hosts' kernels give out
         self._open = contextlib.ExitStack()
@@ -153,13 +159,17 @@ class Fabric:
         """Where the instance's links are put; None: the instance has no host here."""
         return self._hosts.get(instance_id)
 
-    def sync(self, enis: Iterable[Eni]) -> list[plan.Step]:
-        """Makes links and routes as the complete set of ENIs asks. Idempotent; returns the steps that were taken.
+    def sync(self, enis: Iterable[Eni], security_groups: Iterable[SecurityGroup] = ()) -> list[plan.Step]:
+        """Makes links, routes and filters as the complete set of ENIs asks. Idempotent; returns the steps that were taken.
 
-        Raises KernelRefusedError after trying all; what was refused is tried again at the next call.
+        Branch ENIs are left out where the kernel has no VLANs. Raises KernelRefusedError after trying all; what was refused
+        is tried again at the next call.
         """
+        enis = list(enis)
         want = {
-            wire.eni_id: wire for eni in enis if (wire := plan.wire_of(eni)) is not None and wire.host in self._hosts
+            wire.eni_id: wire
+            for wire in plan.wires(enis)
+            if wire.host in self._hosts and (not wire.vlan_id or self.has_vlans())
         }
         steps = plan.steps(self._wires, want)
         self._apply(steps)
@@ -168,7 +178,31 @@ class Fabric:
         if unchecked != self._unchecked:
             namespaces.nft(self.vpc, filters.unchecked(unchecked))
             self._unchecked = unchecked
+        links = {want[eni.id].link: eni for eni in enis if eni.id in want}
+        text = groups.rule_set(links, {group.id: group for group in security_groups})
+        if text != self._groups:
+            namespaces.nft(self.vpc, groups.replacement(text))
+            self._groups = text
         return steps
+
+    def has_vlans(self) -> bool:
+        """Whether this kernel has VLAN devices (8021q); tried once."""
+        if self._vlans is None:
+            index = next(self._indexes)
+            try:
+                self._vpc.apply([nl.link_add_vlan("vlantry", index, self._vpc.index("igw"), 4094, mtu=1500)])
+                self._vpc.apply([nl.link_del(index)])
+                self._vlans = True
+            except nl.KernelRefusedError:
+                self._vlans = False
+        return self._vlans
+
+    def require_vlans(self) -> None:
+        """Raises ReasonError KERNEL_REFUSED where branch ENIs cannot be carried."""
+        if not self.has_vlans():
+            raise ReasonError(
+                Reason.KERNEL_REFUSED, "this kernel has no VLAN devices (8021q), so it cannot carry branch ENIs"
+            )
 
     def set_public(self, public_of: Mapping[str, str]) -> None:
         """Private address -> public address, for everything that may talk to the internet over IPv4."""
@@ -182,7 +216,9 @@ class Fabric:
 
     def counters(self) -> Counters:
         """Reads the packet counters of the filters (about 10 ms)."""
+        denied = ["nft", "list", "counter", *groups.TABLE.split(), groups.DENIED]
         return Counters(
+            denied=_count(namespaces.run(self.vpc, denied)) if self._groups else 0,
             spoofed=_count(namespaces.run(self.vpc, ["nft", "list", "counter", "inet", "vpc", filters.SPOOFED])),
             no_public_ip=_count(
                 namespaces.run(self.igw, ["nft", "list", "counter", "ip", "igw", filters.NO_PUBLIC_IP])
@@ -211,18 +247,14 @@ class Fabric:
         self._vpc.apply(changes)
 
     def _add_link(self, wire: plan.Wire) -> list[nl.Change]:
-        host = self._hosts[wire.host]
         if wire.link in self._index:  # left by a call that was refused half way
             self._vpc.apply([nl.link_del(self._index.pop(wire.link))])
-        fd = os.open(host, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            name = self._names[wire.eni_id] = _free_name(wire, host)
-            index = next(self._indexes)
-            self._vpc.apply(
-                [nl.link_add_veth(wire.link, index, mtu=plan.ENI_MTU, peer=name, peer_mac=wire.mac, peer_netns_fd=fd)]
-            )
-        finally:
-            os.close(fd)
+        index = next(self._indexes)
+        if wire.vlan_id:
+            trunk = self._index[wire.trunk]
+            self._vpc.apply([nl.link_add_vlan(wire.link, index, trunk, wire.vlan_id, mtu=plan.ENI_MTU)])
+        else:
+            self._add_cable(wire, index)
         self._index[wire.link] = index
         # the kernel would wait up to 0.8 s before it answers for somebody else; a per-link setting outside the first namespace
         namespaces.set_sysctls(self.vpc, {f"ipv4/neigh/{wire.link}/proxy_delay": "0"})
@@ -232,6 +264,17 @@ class Fabric:
             nl.neighbour_permanent(index, wire.next_hop4, wire.mac),
             nl.neighbour_permanent(index, wire.next_hop6, wire.mac),
         ]
+
+    def _add_cable(self, wire: plan.Wire, index: int) -> None:
+        host = self._hosts[wire.host]
+        fd = os.open(host, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            name = self._names[wire.eni_id] = _free_name(wire, host)
+            self._vpc.apply(
+                [nl.link_add_veth(wire.link, index, mtu=plan.ENI_MTU, peer=name, peer_mac=wire.mac, peer_netns_fd=fd)]
+            )
+        finally:
+            os.close(fd)
 
     def _route(self, wire: plan.Wire, cidr: str) -> nl.Change:
         index = self._index[wire.link]

@@ -23,7 +23,8 @@ class Wire:
     """One ENI as the fabric has it: a link to one host, and what is routed over it.
 
     ``link`` is the router's end. ``next_hop4`` and ``next_hop6`` are neighbours with the ENI's MAC, so that the router never
-    asks (ARP, NDP) for an address that a pod holds. ``routes4`` and ``routes6`` are CIDRs.
+    asks (ARP, NDP) for an address that a pod holds. ``routes4`` and ``routes6`` are CIDRs. ``vlan_id`` is not 0 for a branch
+    ENI: its link is a VLAN on ``trunk``, the router's end of its trunk.
     """
 
     eni_id: str
@@ -37,6 +38,8 @@ class Wire:
     routes4: frozenset[str]
     routes6: frozenset[str]
     source_dest_check: bool
+    trunk: str = ""
+    vlan_id: int = 0
 
     @property
     def routes(self) -> frozenset[str]:
@@ -89,10 +92,33 @@ def gateway(cidr: str) -> str:
     return str(ipaddress.IPv4Network(cidr).network_address + 1)
 
 
-def wire_of(eni: Eni) -> Wire | None:
-    """The wire that EC2's record asks for; None when the ENI has no link in an instance (or carries no IP at all)."""
+def wires(enis: Iterable[Eni]) -> Iterator[Wire]:
+    """The wires of a complete set of ENIs; those that are not on the wire have none."""
+    known = {eni.id: eni for eni in enis}
+    for eni in known.values():
+        wire = wire_of(eni, known.get(eni.trunk.trunk_id) if eni.trunk else None)
+        if wire is not None:
+            yield wire
+
+
+def wire_of(eni: Eni, trunk: Eni | None = None) -> Wire | None:
+    """The wire that EC2's record asks for; None when the ENI has no link in an instance (or carries no IP at all).
+
+    ``trunk``: the ENI that carries this one, if it is a branch ENI.
+    """
+    if trunk is not None and eni.trunk is not None:
+        carrier = wire_of(trunk)
+        if carrier is None:
+            return None
+        eni = dataclasses.replace(eni, attachment=trunk.attachment)
+        return dataclasses.replace(_wire(eni), trunk=carrier.link, vlan_id=eni.trunk.vlan_id if eni.trunk else 0)
     if eni.attachment is None or not eni.on_wire or eni.interface_type == "efa-only":
         return None
+    return _wire(eni)
+
+
+def _wire(eni: Eni) -> Wire:
+    assert eni.attachment is not None
     return Wire(
         eni_id=eni.id,
         host=eni.instance_id,
@@ -121,10 +147,12 @@ def steps(have: Mapping[str, Wire], want: Mapping[str, Wire]) -> list[Step]:
     not touched.
     """
     plan: list[Step] = []
-    gone = [wire for key, wire in have.items() if key not in want or not _same_link(wire, want[key])]
-    plan += [DelLink(wire) for wire in gone]
     kept = {key: wire for key, wire in have.items() if key in want and _same_link(wire, want[key])}
-    plan += [AddLink(wire) for key, wire in want.items() if key not in kept]
+    carriers = {wire.link for wire in kept.values()}
+    kept = {key: wire for key, wire in kept.items() if not wire.trunk or wire.trunk in carriers}
+    # VLANs go before what carries them, and come after it
+    plan += [DelLink(wire) for wire in sorted(_others(have, kept), key=lambda wire: not wire.vlan_id)]
+    plan += [AddLink(wire) for wire in sorted(_others(want, kept), key=lambda wire: bool(wire.vlan_id))]
     for key, wire in want.items():
         held = kept[key].routes if key in kept else frozenset()
         plan += [AddRoute(wire, cidr) for cidr in sorted(wire.routes - held)]
@@ -133,5 +161,13 @@ def steps(have: Mapping[str, Wire], want: Mapping[str, Wire]) -> list[Step]:
     return plan
 
 
+def _others(wires: Mapping[str, Wire], kept: Mapping[str, Wire]) -> list[Wire]:
+    return [wire for key, wire in wires.items() if key not in kept]
+
+
 def _same_link(have: Wire, want: Wire) -> bool:
-    return (have.host, have.link, have.mac, have.next_hop4) == (want.host, want.link, want.mac, want.next_hop4)
+    return _link_of(have) == _link_of(want)
+
+
+def _link_of(wire: Wire) -> tuple[object, ...]:
+    return (wire.host, wire.link, wire.mac, wire.next_hop4, wire.trunk, wire.vlan_id)

@@ -84,6 +84,22 @@ def link_add_veth(
     return Change(f"link add {name} peer {peer}", RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, message)
 
 
+def link_add_vlan(name: str, index: int, parent: int, vlan_id: int, *, mtu: int) -> Change:
+    """A VLAN device on the link ``parent``, down. EOPNOTSUPP: the kernel has none."""
+    message = ifinfmsg()
+    message["index"] = index
+    message["attrs"] = [
+        ("IFLA_IFNAME", name),
+        ("IFLA_MTU", mtu),
+        ("IFLA_LINK", parent),
+        (
+            "IFLA_LINKINFO",
+            {"attrs": [("IFLA_INFO_KIND", "vlan"), ("IFLA_INFO_DATA", {"attrs": [("IFLA_VLAN_ID", vlan_id)]})]},
+        ),
+    ]
+    return Change(f"link add {name} type vlan id {vlan_id}", RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, message)
+
+
 def link_up(index: int, mtu: int | None = None) -> Change:
     """Sets link ``index`` up, and its MTU when given."""
     message = ifinfmsg()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from vpccni_lab.ec2.api import build, change, describe, describe_enis, tagging
+from vpccni_lab.ec2.api import build, change, describe, describe_enis, tagging, trunks
 from vpccni_lab.ec2.api.params import Params, Result
 from vpccni_lab.ec2.world import World
 
@@ -16,6 +16,7 @@ ACTIONS: Final[dict[str, Handler]] = {
     "AssignIpv6Addresses": change.assign_ipv6,
     "AssignPrivateIpAddresses": change.assign_ipv4,
     "AssociateAddress": build.associate_address,
+    "AssociateTrunkInterface": trunks.associate,
     "AssociateVpcCidrBlock": build.associate_vpc_cidr,
     "AttachNetworkInterface": change.attach,
     "AuthorizeSecurityGroupEgress": build.authorize_egress,
@@ -37,9 +38,11 @@ ACTIONS: Final[dict[str, Handler]] = {
     "DescribeSecurityGroups": describe.security_groups,
     "DescribeSubnets": describe.subnets,
     "DescribeTags": tagging.describe,
+    "DescribeTrunkInterfaceAssociations": trunks.describe,
     "DescribeVpcs": describe.vpcs,
     "DetachNetworkInterface": change.detach,
     "DisassociateAddress": build.disassociate_address,
+    "DisassociateTrunkInterface": trunks.disassociate,
     "DisassociateVpcCidrBlock": build.disassociate_vpc_cidr,
     "GetSubnetCidrReservations": describe.cidr_reservations,
     "ModifyNetworkInterfaceAttribute": change.modify,

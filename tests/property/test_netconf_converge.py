@@ -12,18 +12,20 @@ from vpccni_netconf.apply_eni import apply_eni
 from vpccni_netconf.apply_host import apply_host
 from vpccni_netconf.apply_pods import apply_pods
 from vpccni_netconf.desired import Desired
-from vpccni_netconf.domain.objects import Address, Link, LinkFacts, Object, Route, Rule
+from vpccni_netconf.domain.objects import Address, Link, LinkFacts, Object, Route, Rule, VlanLink
 from vpccni_netconf.domain.ops import Ensure, Op, Remove
-from vpccni_netconf.domain.plan_pod import plan_pod_host
-from vpccni_netconf.domain.spec import EniSpec, HostSpec, PodSpec
+from vpccni_netconf.domain.plan_pod import links_of, plan_pod_host
+from vpccni_netconf.domain.spec import BranchSpec, EniSpec, HostSpec, PodSpec
 from vpccni_netconf.repair import repair
 from vpccni_netconf.setup_pod import setup_pod
 from vpccni_netconf.teardown_pod import teardown_pod
 
+TRUNK_MAC = "02:00:00:00:09:14"
 LINKS = (
     LinkFacts(2, "eth0", "02:00:00:00:01:0a", 1500),
     LinkFacts(3, "eth1", "02:00:00:00:02:14", 1500, up=False),
     LinkFacts(4, "eth2", "02:00:00:00:03:14", 1500, up=False),
+    LinkFacts(5, "eth9", TRUNK_MAC, 9001),
 )
 BUILT_IN = (Rule(4, 0, 255), Rule(4, 32766, 254), Rule(4, 32767, 253))
 FOREIGN: tuple[Object, ...] = (
@@ -33,6 +35,9 @@ FOREIGN: tuple[Object, ...] = (
     Route(254, "10.77.0.0/16", "eth0"),
     Route(9, "10.0.5.0/24", "eth0"),
 )
+
+
+KINDS = ["rule", "route", "address", "link", "duplicate", "steal", "extra", "connected", "flush", "unlink", "sysctl"]
 
 
 def eni(number: int) -> EniSpec:
@@ -59,6 +64,13 @@ def pod(number: int, device: int) -> PodSpec:
     )
 
 
+def branch_pod(number: int, *, strict: bool) -> PodSpec:
+    mac = f"02:00:00:00:07:{number:02x}"
+    branch = BranchSpec(number + 1, mac, "10.0.9.0/24", "10.0.9.1", TRUNK_MAC, strict)
+    veth = f"{'vlan' if strict else 'eni'}{number + 50:011x}"
+    return PodSpec(f"b{number}", "eth0", f"/ns/b{number}", veth, f"10.0.9.{100 + number}", branch=branch)
+
+
 @st.composite
 def nodes(draw: st.DrawFn) -> tuple[ModelKernel, Desired, list[PodSpec]]:
     kernel = ModelKernel(*LINKS)
@@ -79,6 +91,7 @@ def nodes(draw: st.DrawFn) -> tuple[ModelKernel, Desired, list[PodSpec]]:
     for number in range(1, enis + 1):
         assert apply_eni(kernel, desired, eni(number)) is not None
     pods = [pod(n, draw(st.integers(0, enis))) for n in range(draw(st.integers(0, 5)))]
+    pods += [branch_pod(n, strict=draw(st.booleans())) for n in range(draw(st.integers(0, 2)))]
     for one in pods:
         assert setup_pod(kernel, desired, one).changes
     return kernel, desired, pods
@@ -89,9 +102,7 @@ def damages(draw: st.DrawFn, kernel: ModelKernel) -> None:
     """A few things that an operator or another program does."""
     node = kernel.node
     for _ in range(draw(st.integers(0, 8))):
-        kind = draw(
-            st.sampled_from(["rule", "route", "address", "link", "duplicate", "steal", "extra", "connected", "flush"])
-        )
+        kind = draw(st.sampled_from(KINDS))
         match kind:
             case "rule" if node.rules:
                 node.rules.remove(draw(st.sampled_from(node.rules)))
@@ -120,7 +131,19 @@ def damages(draw: st.DrawFn, kernel: ModelKernel) -> None:
             case "flush":
                 node.rules = [rule for rule in node.rules if rule.priority == 0]
             case _:
-                pass
+                _damage_links(draw, node, kind)
+
+
+def _damage_links(draw: st.DrawFn, node: ModelNamespace, kind: str) -> None:
+    match kind:
+        case "unlink":
+            names = [name for name in sorted(node.links) if not name.startswith("eth")]
+            if names:
+                node.delete_link(node.link_index(draw(st.sampled_from(names))))
+        case "sysctl" if node.sysctls:
+            node.sysctls[draw(st.sampled_from(sorted(node.sysctls)))] = "7"
+        case _:
+            pass
 
 
 @settings(max_examples=300, deadline=None)
@@ -132,7 +155,8 @@ def test_one_repair_converges_and_keeps_every_route_that_was_there(data: st.Data
     held = {
         item
         for one in pods
-        for item in plan_pod_host(one)
+        if one.host_veth in kernel.node.links  # else it is wired anew
+        for item in plan_pod_host(one, trunk_link="eth9")
         if isinstance(item, Rule | Route) and kernel.node.holds(item)
     }
     foreign = [item for item in FOREIGN if kernel.node.holds(item)]
@@ -147,8 +171,8 @@ def test_one_repair_converges_and_keeps_every_route_that_was_there(data: st.Data
     kernel.node.watch = lambda _: None
     assert repair(kernel, desired).mended == (), "a second look finds nothing"
     for one in pods:
-        for item in plan_pod_host(one):
-            assert isinstance(item, Link) or kernel.node.holds(item), item
+        for item in plan_pod_host(one, trunk_link="eth9"):
+            assert isinstance(item, Link | VlanLink) or kernel.node.holds(item), item
 
 
 @settings(max_examples=100, deadline=None)
@@ -161,12 +185,16 @@ def test_apply_pods_leaves_exactly_the_listed_pods(data: st.DataObject) -> None:
     fresh.host = desired.host
     apply_pods(kernel, fresh, kernel, listed)
     again = apply_pods(kernel, fresh, kernel, listed)
-    assert (again.changes, again.missing_links) == (0, ())
-    left = {link for link in kernel.node.links if link.startswith("eni")}
-    assert left == {one.host_veth for one in listed}
-    addresses = {f"{one.address}/32" for one in listed}
-    assert {rule.dst for rule in kernel.node.rules if rule.priority == 512 and not rule.src} == addresses
-    assert {route.dst for route in kernel.node.routes if route.dev.startswith("eni")} == addresses
+    assert again.changes == 0
+    assert set(again.missing_links) == {one.host_veth for one in listed} - set(kernel.node.links)
+    there = set(kernel.node.links)
+    assert {link for link in there if not link.startswith("eth")} == {
+        n for one in listed for n in links_of(one)
+    } & there
+    wired = [one for one in listed if one.host_veth in there]
+    by_main = {f"{one.address}/32" for one in wired if one.branch is None or not one.branch.strict}
+    assert {r.dst for r in kernel.node.routes if r.table == 254 and r.dev.startswith(("eni", "vlan"))} == by_main
+    assert {rule.dst for rule in kernel.node.rules if rule.priority == 512 and not rule.src} >= by_main
 
 
 @settings(max_examples=100, deadline=None)
@@ -179,7 +207,7 @@ def test_teardown_of_all_pods_leaves_what_was_before(data: st.DataObject) -> Non
     addresses = {f"{one.address}/32" for one in pods}
     assert not [rule for rule in kernel.node.rules if rule.src in addresses or rule.dst in addresses]
     assert not [route for route in kernel.node.routes if route.dst in addresses]
-    assert set(kernel.node.links) == {"eth0", "eth1", "eth2"}
+    assert set(kernel.node.links) == {"eth0", "eth1", "eth2", "eth9"}
     assert not desired.pods and repair(kernel, desired).mended == ()
 
 

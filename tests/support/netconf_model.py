@@ -22,6 +22,7 @@ from vpccni_netconf.domain.objects import (
     Route,
     Rule,
     Sysctl,
+    VlanLink,
 )
 from vpccni_netconf.domain.ops import CreatePodLink, DeleteLink, Ensure, Op, PurgeRules, Remove
 from vpccni_netconf.ports import Namespace, Outcome, Query
@@ -78,6 +79,8 @@ class ModelNamespace:
         return Outcome(changes, tuple(failures))
 
     def holds(self, item: Object) -> bool:
+        if isinstance(item, Sysctl):
+            return self.sysctls.get(item.path) == item.value
         return item in self.rules or item in self.routes or item in self.addresses or item in self.neighbours
 
     def _carry_out(self, op: Op) -> int:
@@ -98,9 +101,6 @@ class ModelNamespace:
     def _ensure(self, target: Object) -> int:
         match target:
             case Rule():
-                # An exclusive add takes a rule that says more than the new one for the same (the kernel's rule_exists).
-                if any(_matches(target, rule) for rule in self.rules):
-                    return 0
                 at = next((n for n, rule in enumerate(self.rules) if rule.priority > target.priority), len(self.rules))
                 self.rules.insert(at, target)
             case Route():
@@ -117,6 +117,14 @@ class ModelNamespace:
                 self.neighbours.append(target)
             case Link():
                 self.set_link(target)
+            case VlanLink():
+                parent = self._link(target.parent)
+                if target.name in self.links:
+                    raise ReasonError(Reason.KERNEL_REFUSED, f"{target.name} exists")
+                self._next_index += 1
+                self.links[target.name] = LinkFacts(
+                    self._next_index, target.name, target.mac, parent.mtu, False, "vlan", parent.index
+                )
             case Sysctl():
                 if self.sysctls.get(target.path) == target.value:
                     return 0
@@ -185,7 +193,8 @@ class ModelNamespace:
         self.routes = [route for route in self.routes if route.dev != name]
         self.addresses = [address for address in self.addresses if address.dev != name]
         self.neighbours = [neighbour for neighbour in self.neighbours if neighbour.dev != name]
-        for other in self._world if facts.peer_index else ():
+        self.sysctls = {path: value for path, value in self.sysctls.items() if f"/{name}/" not in path}
+        for other in self._world if facts.kind == "veth" else ():
             for end in list(other.links.values()):
                 if (end.index, end.peer_index) == (facts.peer_index, facts.index):
                     other.delete_link(end.index)

@@ -188,10 +188,13 @@ def eni_spec(**changes: Any) -> pb.EniSpec:
 class Process:
     """netconf as a process in a node."""
 
-    def __init__(self, node: Node, directory: pathlib.Path, **environ: str) -> None:
+    def __init__(self, node: Node, directory: pathlib.Path, capabilities: str = "", **environ: str) -> None:
         self.socket_path = str(directory / "netconf.sock")
         self._log_path = directory / "netconf.log"
         self._node = node
+        sets = ("--bounding-set", "--inh-caps")
+        drop = [word for one in sets for word in (one, "-all," + ",".join(f"+{c}" for c in capabilities.split(",")))]
+        self._prefix = ["setpriv", *drop] if capabilities else []
         self._environ = {
             **os.environ,
             "VPCCNI_NETCONF_SOCKET": self.socket_path,
@@ -205,7 +208,7 @@ class Process:
     def start(self) -> None:
         with self._log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                ["ip", "netns", "exec", self._node.netns, sys.executable, "-m", "vpccni_netconf"],
+                ["ip", "netns", "exec", self._node.netns, *self._prefix, sys.executable, "-m", "vpccni_netconf"],
                 env=self._environ,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -273,8 +276,9 @@ class Client:
 
 
 @contextlib.contextmanager
-def serving(node: Node, directory: pathlib.Path, **environ: str) -> Iterator[Process]:
-    process = Process(node, directory, **environ)
+def serving(node: Node, directory: pathlib.Path, capabilities: str = "", **environ: str) -> Iterator[Process]:
+    """``capabilities``: all that the process may have, as names with commas; "": those of the caller."""
+    process = Process(node, directory, capabilities, **environ)
     process.start()
     try:
         yield process

@@ -134,8 +134,7 @@ CREATE = CreatePodLink("eth0", "enicc21c2d7785", 9001, "02:00:00:00:00:01", 2)
 @pytest.mark.parametrize(
     ("op", "number", "fine"),
     [
-        (Ensure(RULE), errno.EEXIST, True),
-        (Ensure(RULE), errno.ENOENT, False),
+        (Ensure(RULE), errno.EEXIST, False),
         (Ensure(Address("x", "10.0.0.1/32")), errno.EEXIST, True),
         (Ensure(ROUTE), errno.EEXIST, False),
         (Remove(RULE), errno.ENOENT, True),

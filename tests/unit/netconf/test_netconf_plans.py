@@ -7,14 +7,23 @@ import dataclasses
 import pytest
 from vpccni_api.reasons import Reason, ReasonError
 from vpccni_netconf.domain import names
-from vpccni_netconf.domain.diff import diff, missing_links
+from vpccni_netconf.domain.diff import diff
 from vpccni_netconf.domain.links import find_by_mac, leftover_links, pod_link_prefixes
 from vpccni_netconf.domain.objects import Address, Link, LinkFacts, Neighbour, Observed, Route, Rule, Sysctl
 from vpccni_netconf.domain.ops import Ensure
 from vpccni_netconf.domain.plan_eni import choose_table, owned_by_eni, plan_eni
 from vpccni_netconf.domain.plan_host import owned_by_host, plan_host
-from vpccni_netconf.domain.plan_pod import owned_inside, plan_pod_host, plan_pod_inside
-from vpccni_netconf.domain.spec import EniSpec, HostSpec, PodSpec
+from vpccni_netconf.domain.plan_pod import (
+    branch_table,
+    owned_inside,
+    owned_on_host,
+    owned_pods,
+    plan_pod_host,
+    plan_pod_inside,
+    pod_rules_to_purge,
+    sysctls_of,
+)
+from vpccni_netconf.domain.spec import BranchSpec, EniSpec, HostSpec, PodSpec
 
 HOST = HostSpec("02:00:00:00:01:0a", "10.0.1.10", ("10.0.0.0/16",))
 ENI = EniSpec("eni-2", "02:00:00:00:02:14", "10.0.2.20", "10.0.2.0/24", 1, 0, 2, 9001)
@@ -224,6 +233,9 @@ def test_another_address_first_in_the_subnet_is_replaced_without_losing_ours() -
 )
 def test_host_side_of_a_pod(table: int, extra: list[str]) -> None:
     assert commands(plan_pod_host(dataclasses.replace(POD, route_table=table))) == [
+        "sysctl -w net/ipv6/conf/enicc21c2d7785/accept_ra=0",
+        "sysctl -w net/ipv6/conf/enicc21c2d7785/accept_redirects=1",
+        "sysctl -w net/ipv6/conf/enicc21c2d7785/forwarding=0",
         "ip link set enicc21c2d7785 mtu 9001 up",
         "ip route replace 10.0.1.33/32 dev enicc21c2d7785 scope link table main",
         "ip rule add pref 512 from all to 10.0.1.33/32 lookup main",
@@ -305,10 +317,10 @@ def test_only_our_unlisted_links_are_left_over() -> None:
     assert [link.name for link in left] == ["eni9571956a6cc"]
 
 
-def test_objects_on_missing_links_are_named_not_planned() -> None:
+def test_objects_on_missing_links_are_left_out() -> None:
     planned = plan_pod_host(POD)
-    assert missing_links(planned, Observed()) == ("enicc21c2d7785",)
-    assert [str(op) for op in diff(planned, Observed(), lambda _: False)] == [
+    absent = tuple(Sysctl(path, "") for path in sysctls_of(POD))
+    assert [str(op) for op in diff(planned, Observed(sysctls=absent), lambda _: False)] == [
         "ip rule add pref 512 from all to 10.0.1.33/32 lookup main"
     ]
 
@@ -337,3 +349,92 @@ def test_a_wrong_neighbour_entry_is_replaced_and_not_then_deleted() -> None:
     observed = Observed((LinkFacts(2, "eth0", mtu=9001),), neighbours=(wrong,))
     ops = [str(op) for op in diff(planned, observed, owned_inside(POD)) if "neigh" in str(op)]
     assert ops == ["ip neigh replace 169.254.1.1 lladdr 02:aa:00:00:00:01 dev eth0 nud permanent"]
+
+
+BRANCH = BranchSpec(7, "02:00:00:00:07:07", "10.0.3.0/24", "10.0.3.1", "02:00:00:00:02:14", strict=True)
+STRICT = dataclasses.replace(POD, host_veth="vlancc21c2d7785", address="10.0.3.33", branch=BRANCH)
+STANDARD = dataclasses.replace(STRICT, host_veth="enicc21c2d7785", branch=dataclasses.replace(BRANCH, strict=False))
+SHARED = [
+    "ip link add vlan.eth.7 link eth1 address 02:00:00:00:07:07 type vlan id 7",
+    "ip link set vlan.eth.7 up",
+    "ip route replace 10.0.3.1/32 dev vlan.eth.7 scope link table 107",
+    "ip route replace default via 10.0.3.1 dev vlan.eth.7 table 107",
+]
+
+
+def without_sysctls(items: object) -> list[str]:
+    return [line for line in commands(items) if not line.startswith("sysctl")]
+
+
+def test_strict_branch_pod_is_reached_through_its_branch_only() -> None:
+    assert without_sysctls(plan_pod_host(STRICT, trunk_link="eth1")) == [
+        "ip link set vlancc21c2d7785 mtu 9001 up",
+        *SHARED,
+        "ip route replace 10.0.3.33/32 dev vlancc21c2d7785 scope link table 107",
+        "ip rule add pref 10 from all iif vlan.eth.7 lookup 107",
+        "ip rule add pref 10 from all iif vlancc21c2d7785 lookup 107",
+    ]
+    v6 = dataclasses.replace(
+        STRICT,
+        address="2001:db8::33",
+        branch=dataclasses.replace(BRANCH, gateway="fe80:ec2::1", subnet="2001:db8::/64"),
+    )
+    assert "ip -6 rule add pref 10 from all iif vlan.eth.7 lookup 107" in commands(plan_pod_host(v6, trunk_link="eth1"))
+
+
+def test_standard_branch_pod_is_reached_as_any_pod() -> None:
+    assert without_sysctls(plan_pod_host(STANDARD, trunk_link="eth1")) == [
+        "ip link set enicc21c2d7785 mtu 9001 up",
+        *SHARED,
+        "ip route replace 10.0.3.33/32 dev enicc21c2d7785 scope link table main",
+        "ip rule add pref 512 from all to 10.0.3.33/32 lookup main",
+        "ip rule add pref 1536 from 10.0.3.33/32 lookup 107",
+    ]
+
+
+@pytest.mark.parametrize("vlan_id", [153, 154, 155])
+def test_vlan_ids_that_would_give_the_kernels_tables_are_refused(vlan_id: int) -> None:
+    with pytest.raises(ReasonError) as caught:
+        branch_table(dataclasses.replace(BRANCH, vlan_id=vlan_id))
+    assert caught.value.reason is Reason.TABLE_CONFLICT
+    assert branch_table(BRANCH) == 107
+
+
+def test_rules_of_both_enforcing_modes_are_purged() -> None:
+    assert [str(op) for op in pod_rules_to_purge(STRICT)] == [
+        "ip rule del pref 512 from all to 10.0.3.33/32 lookup main",
+        "ip rule del pref 1536 from 10.0.3.33/32",
+        "ip rule del pref 10 from all lookup 107",
+    ]
+
+
+def test_a_vlan_link_of_another_branch_is_replaced_and_its_routes_are_made_anew() -> None:
+    trunk = LinkFacts(3, "eth1", "02:00:00:00:02:14", 9001)
+    veth = LinkFacts(9, "vlancc21c2d7785", mtu=9001)
+    planned = plan_pod_host(STRICT, trunk_link="eth1")
+    routes = tuple(item for item in planned if isinstance(item, Route))
+    rules = tuple(item for item in planned if isinstance(item, Rule))
+    sysctls = tuple(item for item in planned if isinstance(item, Sysctl))
+    owned = owned_on_host(frozenset({STRICT.address}), frozenset({"vlan.eth.7", STRICT.host_veth}))
+
+    def ops(vlan: LinkFacts | None) -> list[str]:
+        links = (trunk, veth) if vlan is None else (trunk, veth, vlan)
+        observed = Observed(links, rules, routes, sysctls=sysctls)
+        return [str(op) for op in diff(planned, observed, owned) if "sysctl" not in str(op)]
+
+    assert ops(LinkFacts(12, "vlan.eth.7", BRANCH.mac, kind="vlan", peer_index=3)) == []
+    assert ops(None) == SHARED
+    for wrong in (
+        LinkFacts(12, "vlan.eth.7", "02:00:00:00:07:08", kind="vlan", peer_index=3),
+        LinkFacts(12, "vlan.eth.7", BRANCH.mac, kind="vlan", peer_index=4),
+        LinkFacts(12, "vlan.eth.7", BRANCH.mac, kind="veth", peer_index=3),
+    ):
+        assert ops(wrong) == ["ip link del vlan.eth.7 (index 12)", *SHARED]
+
+
+def test_branch_rules_and_links_are_ours_by_name() -> None:
+    owned = owned_pods(frozenset({"eni", "vlan"}))
+    assert owned(Rule(4, 10, 107, iif="vlan.eth.7")) and owned(Rule(4, 10, 107, iif="vlancc21c2d7785"))
+    assert not owned(Rule(4, 10, 107, iif="eth7")) and not owned(Rule(4, 10, 107))
+    links = (LinkFacts(5, "vlan.eth.7", kind="vlan"), LinkFacts(6, "eth0.7", kind="vlan"))
+    assert [link.name for link in leftover_links(links, frozenset({"eni"}), frozenset())] == ["vlan.eth.7"]

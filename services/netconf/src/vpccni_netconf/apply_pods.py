@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Sequence
 
 from vpccni_netconf.desired import Desired, HeldPod
-from vpccni_netconf.domain.diff import diff, missing_links
-from vpccni_netconf.domain.links import leftover_links
+from vpccni_netconf.domain.diff import diff
+from vpccni_netconf.domain.links import leftover_links, trunk_link
 from vpccni_netconf.domain.names import HASH_DIGITS, MAIN_TABLE
 from vpccni_netconf.domain.objects import LinkFacts, Object
-from vpccni_netconf.domain.plan_pod import owned_pods, plan_pod_host
+from vpccni_netconf.domain.plan_pod import links_of, owned_pods, plan_pod_host, sysctls_of, tables_of
 from vpccni_netconf.domain.spec import PodSpec
 from vpccni_netconf.ports import Background, Kernel, Query
 
@@ -26,15 +26,17 @@ class PodsResult:
 def apply_pods(kernel: Kernel, desired: Desired, background: Background, specs: Sequence[PodSpec]) -> PodsResult:
     """``specs`` must be complete, pods whose SetupPod is under way included: host links, routes and rules of pods that are
     not listed are removed. Raises the first KERNEL_REFUSED after everything else was done."""
-    observed = kernel.host.observe(Query((4, 6), rules=True, tables=(MAIN_TABLE,)))
+    tables = frozenset({MAIN_TABLE}).union(*map(tables_of, specs))
+    sysctls = tuple(path for spec in specs for path in sysctls_of(spec))
+    observed = kernel.host.observe(Query((4, 6), rules=True, tables=tuple(sorted(tables)), sysctls=sysctls))
     links = {link.name: link for link in observed.links}
     held = [_held(desired, spec, links.get(spec.host_veth)) for spec in specs]
     wanted: list[Object] = []
     for pod in held:
-        wanted += plan_pod_host(pod.spec, pod.host_mac)
+        wanted += plan_pod_host(pod.spec, pod.host_mac, trunk_link(pod.spec, observed.links))
     prefixes = pod_prefixes(desired, specs)
     staying = [link for link in observed.links if not background.is_leaving(link.index)]
-    leftovers = leftover_links(staying, prefixes, frozenset(spec.host_veth for spec in specs))
+    leftovers = leftover_links(staying, prefixes, frozenset().union(*map(links_of, specs)))
     outcome = kernel.host.attempt(diff(wanted, observed, owned_pods(prefixes)))
     for link in leftovers:
         background.delete_link(link.index, link.name)
@@ -45,7 +47,8 @@ def apply_pods(kernel: Kernel, desired: Desired, background: Background, specs: 
             desired.hold_pod(pod.spec, pod.host_mac)
     if outcome.failures:
         raise outcome.failures[0][1]
-    return PodsResult(outcome.changes + len(leftovers), missing_links(wanted, observed))
+    missing = tuple(spec.host_veth for spec in specs if spec.host_veth not in links)
+    return PodsResult(outcome.changes + len(leftovers), missing)
 
 
 def _held(desired: Desired, spec: PodSpec, link: LinkFacts | None) -> HeldPod:

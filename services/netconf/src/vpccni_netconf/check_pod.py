@@ -4,28 +4,40 @@ from __future__ import annotations
 
 from vpccni_netconf.desired import Desired
 from vpccni_netconf.domain.diff import diff
-from vpccni_netconf.domain.names import MAIN_TABLE
-from vpccni_netconf.domain.plan_pod import owned_inside, owned_on_host, plan_pod_host, plan_pod_inside
+from vpccni_netconf.domain.links import trunk_link
+from vpccni_netconf.domain.plan_pod import (
+    links_of,
+    owned_inside,
+    owned_on_host,
+    plan_pod_host,
+    plan_pod_inside,
+    sysctls_of,
+    tables_of,
+)
 from vpccni_netconf.domain.spec import PodSpec
 from vpccni_netconf.ports import Kernel, Query
+from vpccni_netconf.setup_pod import observe_inside
 
 
 def check_pod(kernel: Kernel, desired: Desired, spec: PodSpec) -> tuple[str, ...]:
     """One line per difference, worded as the command that would mend it; empty when all is right. Raises NETNS_GONE."""
     families = (spec.family,)
-    on_host = kernel.host.observe(Query(families, rules=True, tables=(MAIN_TABLE,)))
+    on_host = kernel.host.observe(Query(families, rules=True, tables=tuple(tables_of(spec)), sysctls=sysctls_of(spec)))
     link = on_host.link(spec.host_veth)
     if link is None:
         return (f"host link {spec.host_veth} is missing",)
     held = desired.pods.get(spec.host_veth)
     mac = (held.host_mac if held else "") or link.mac
     with kernel.pod(spec.netns) as pod:
-        table = spec.index or MAIN_TABLE
-        inside = pod.observe(Query(families, rules=True, tables=(table,), addresses=True, neighbours=True))
+        inside = observe_inside(pod, spec)
     if inside.link(spec.ifname) is None:
         return (f"{spec.ifname} is missing in {spec.netns}",)
     differences = (
-        *diff(plan_pod_host(spec, mac), on_host, owned_on_host(frozenset({spec.address}))),
+        *diff(
+            plan_pod_host(spec, mac, trunk_link(spec, on_host.links)),
+            on_host,
+            owned_on_host(frozenset({spec.address}), links_of(spec)),
+        ),
         *diff(plan_pod_inside(spec, mac), inside, owned_inside(spec)),
     )
     return tuple(map(str, differences))

@@ -11,11 +11,13 @@ from vpccni_api.netconf.v1 import netconf_pb2 as pb
 from vpccni_api.reasons import Reason, ReasonError
 
 from vpccni_netconf.domain.names import DEFAULT_CONNMARK, MAIN_TABLE, MAX_MTU, MIN_MTU, valid_link_name
+from vpccni_netconf.domain.plan_pod import branch_table
 from vpccni_netconf.domain.spec import BranchSpec, EniSpec, HostSpec, PodSpec
 
 _MAC: Final = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}\Z")
 _RANDOMIZE: Final = ("prng", "hashrandom", "none")
 _MAX_INDEX: Final = 250
+_MAX_VLAN: Final = 4094
 _RESERVED: Final = (253, 255)
 
 
@@ -133,7 +135,9 @@ def pod_spec(pod: pb.PodSpec, *, need_netns: bool = False) -> PodSpec:
 
 
 def _branch(branch: pb.BranchSpec) -> BranchSpec:
-    return BranchSpec(
+    if not 1 <= branch.vlan_id <= _MAX_VLAN:
+        raise _invalid("branch.vlan_id", branch.vlan_id, f"1 to {_MAX_VLAN}")
+    spec = BranchSpec(
         vlan_id=branch.vlan_id,
         mac=_mac("branch.mac", branch.mac),
         subnet=_cidr("branch.subnet_cidr", branch.subnet_cidr),
@@ -141,3 +145,5 @@ def _branch(branch: pb.BranchSpec) -> BranchSpec:
         trunk_mac=_mac("branch.trunk_mac", branch.trunk_mac),
         strict=branch.strict,
     )
+    branch_table(spec)
+    return spec

@@ -10,13 +10,13 @@ from vpccni_api.reasons import Reason, ReasonError
 from vpccni_netconf.desired import Desired, HeldPod
 from vpccni_netconf.domain.diff import Owned, diff
 from vpccni_netconf.domain.drift import Interests
-from vpccni_netconf.domain.links import find_by_mac
+from vpccni_netconf.domain.links import find_by_mac, trunk_link
 from vpccni_netconf.domain.names import MAIN_TABLE
 from vpccni_netconf.domain.objects import Link, Object, Observed, Sysctl
 from vpccni_netconf.domain.ops import kind as op_kind
 from vpccni_netconf.domain.plan_eni import owned_by_eni, plan_eni
 from vpccni_netconf.domain.plan_host import owned_by_host, plan_host
-from vpccni_netconf.domain.plan_pod import owned_on_host, plan_pod_host
+from vpccni_netconf.domain.plan_pod import links_of, owned_on_host, plan_pod_host, sysctls_of, tables_of
 from vpccni_netconf.ports import Kernel, Query
 from vpccni_netconf.setup_pod import setup_pod
 
@@ -39,21 +39,23 @@ class Repaired:
     ipv6: bool
 
 
-def repair(kernel: Kernel, desired: Desired) -> Repaired:
-    """One look at everything, one batch. Raises KERNEL_REFUSED when the kernel cannot even be read."""
+def repair(kernel: Kernel, desired: Desired, *, pod_sysctls: bool = True) -> Repaired:
+    """One look at everything, one batch. Raises KERNEL_REFUSED when the kernel cannot even be read. ``pod_sysctls``: those of
+    pods' links, too (three files per pod, of which no event tells)."""
+    mended = list(_rewire_all(kernel, desired))
     query = _query(desired)
     observed = kernel.host.observe(query)
     wanted, owners = _plan(desired, observed)
+    if not pod_sysctls:
+        skipped = {path for pod in desired.pods.values() for path in sysctls_of(pod.spec)}
+        wanted = [item for item in wanted if not (isinstance(item, Sysctl) and item.path in skipped)]
     paths = tuple(item.path for item in wanted if isinstance(item, Sysctl))
     sysctls = kernel.host.observe(Query((), sysctls=paths)).sysctls if paths else ()
     observed = dataclasses.replace(observed, sysctls=sysctls)
     ops = diff(wanted, observed, lambda item: any(owned(item) for owned in owners))
     outcome = kernel.host.attempt(ops)
     failed = {id(op): str(error) for op, error in outcome.failures}
-    mended = [Mended(op_kind(op), str(op), failed.get(id(op), "")) for op in ops]
-    there = {link.name for link in observed.links}
-    for held in [pod for name, pod in desired.pods.items() if name not in there]:
-        mended += _rewire(kernel, desired, held)
+    mended += [Mended(op_kind(op), str(op), failed.get(id(op), "")) for op in ops]
     links = {item.name: item for item in wanted if isinstance(item, Link) and item.name not in desired.pods}
     tables = frozenset(eni.table for eni in desired.enis.values())
     return Repaired(tuple(mended), Interests(links, tables), 6 in query.families)
@@ -66,6 +68,7 @@ def _query(desired: Desired) -> Query:
     if desired.host is not None:
         families.add(desired.host.family)
     tables = {MAIN_TABLE} | {eni.table for eni in desired.enis.values()}
+    tables = tables.union(*(tables_of(pod.spec) for pod in desired.pods.values()))
     return Query(tuple(sorted(families)), rules=True, tables=tuple(sorted(tables)), addresses=bool(desired.enis))
 
 
@@ -85,14 +88,20 @@ def _plan(desired: Desired, observed: Observed) -> tuple[list[Object], list[Owne
     there = {link.name for link in observed.links}
     present = [pod for name, pod in desired.pods.items() if name in there]
     for pod in present:
-        wanted += plan_pod_host(pod.spec, pod.host_mac)
-    owners.append(owned_on_host(frozenset(pod.spec.address for pod in present)))
+        wanted += plan_pod_host(pod.spec, pod.host_mac, trunk_link(pod.spec, observed.links))
+    links = frozenset().union(*(links_of(pod.spec) for pod in present))
+    owners.append(owned_on_host(frozenset(pod.spec.address for pod in present), links))
     return wanted, owners
 
 
-def _rewire(kernel: Kernel, desired: Desired, held: HeldPod) -> Iterator[Mended]:
-    """The host link of a pod was deleted, and with it the pod's end. A pod whose namespace is gone too is dropped: its DEL
-    will come, or never."""
+def _rewire_all(kernel: Kernel, desired: Desired) -> Iterator[Mended]:
+    """Pods whose host link was deleted, and with it the pod's end."""
+    for held in [pod for name, pod in desired.pods.items() if not kernel.host.link_index(name)]:
+        yield _rewire(kernel, desired, held)
+
+
+def _rewire(kernel: Kernel, desired: Desired, held: HeldPod) -> Mended:
+    """A pod whose namespace is gone too is dropped: its DEL will come, or never."""
     spec = held.spec
     line = f"ip link add {spec.ifname} type veth peer name {spec.host_veth} ({spec.label})"
     try:
@@ -102,6 +111,5 @@ def _rewire(kernel: Kernel, desired: Desired, held: HeldPod) -> Iterator[Mended]
     except ReasonError as error:
         if error.reason in (Reason.NETNS_GONE, Reason.NETNS_INVALID):
             desired.drop_pod(spec.host_veth)
-        yield Mended("link", line, str(error))
-    else:
-        yield Mended("link", line)
+        return Mended("link", line, str(error))
+    return Mended("link", line)

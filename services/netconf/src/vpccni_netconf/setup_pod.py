@@ -10,16 +10,21 @@ from vpccni_kit import telemetry
 
 from vpccni_netconf.desired import Desired
 from vpccni_netconf.domain.diff import diff
+from vpccni_netconf.domain.links import trunk_link
 from vpccni_netconf.domain.names import MAIN_TABLE, host_mac
-from vpccni_netconf.domain.objects import Link, LinkFacts
+from vpccni_netconf.domain.objects import LinkFacts, Observed
 from vpccni_netconf.domain.ops import CreatePodLink, DeleteLink, Ensure, Op
 from vpccni_netconf.domain.plan_pod import (
-    host_link_sysctls,
+    inside_sysctls,
+    links_of,
     owned_inside,
     owned_on_host,
     plan_pod_host,
     plan_pod_inside,
     pod_rules_to_purge,
+    stale_rules,
+    sysctls_of,
+    tables_of,
 )
 from vpccni_netconf.domain.spec import PodSpec
 from vpccni_netconf.ports import Kernel, Namespace, Query
@@ -56,12 +61,13 @@ def setup_pod(kernel: Kernel, desired: Desired, spec: PodSpec) -> SetupResult:
 
 def _wire(kernel: Kernel, pod: Namespace, spec: PodSpec) -> SetupResult:
     mac = host_mac(spec.container_id, spec.ifname, spec.host_veth)
+    host_ops = _fresh_host_ops(spec) if spec.branch is None else _fresh_branch_ops(kernel, spec)
     with _step("kernel.create_link"):
         pod.apply([CreatePodLink(spec.ifname, spec.host_veth, spec.mtu, mac, _FIRST_INDEX + spec.index)])
     index = kernel.host.link_index(spec.host_veth)
     try:
         with _step("kernel.host_side"):
-            changes = kernel.host.apply(fresh_host_ops(spec))
+            changes = kernel.host.apply(host_ops)
         with _step("kernel.pod_side"):
             changes += pod.apply([Ensure(item) for item in plan_pod_inside(spec, mac)])
     except ReasonError:
@@ -75,16 +81,29 @@ def _step(name: str) -> contextlib.AbstractContextManager[object]:
     return telemetry.span(name) if telemetry.exporting() else contextlib.nullcontext()
 
 
-def fresh_host_ops(spec: PodSpec) -> list[Op]:
-    """For a link that was just made with its MTU and MAC. A from-rule that the address's previous owner left behind would
-    come first and send the pod's traffic to another ENI: it goes before ours is added."""
-    _, *objects = plan_pod_host(spec)
-    return [
-        *map(Ensure, host_link_sysctls(spec.host_veth)),
-        Ensure(Link(spec.host_veth)),
-        pod_rules_to_purge(spec)[1],
-        *map(Ensure, objects),
-    ]
+def _fresh_host_ops(spec: PodSpec) -> list[Op]:
+    """For a link that was just made with its MTU and MAC."""
+    wanted = plan_pod_host(dataclasses.replace(spec, mtu=0))
+    return [*stale_rules(spec), *map(Ensure, wanted)]
+
+
+def _fresh_branch_ops(kernel: Kernel, spec: PodSpec) -> list[Op]:
+    """As above; the link of an earlier branch ENI with the same VLAN id is replaced. Raises LINK_MISSING."""
+    links = kernel.host.observe(Query()).links
+    trunk = trunk_link(spec, links)
+    if not trunk:
+        mac = spec.branch.trunk_mac if spec.branch else ""
+        raise ReasonError(Reason.LINK_MISSING, f"no link with the trunk ENI's MAC address {mac} for {spec.label}")
+    wanted = plan_pod_host(dataclasses.replace(spec, mtu=0), trunk_link=trunk)
+    made = LinkFacts(0, spec.host_veth, up=False)
+    return [*stale_rules(spec), *diff(wanted, Observed((*links, made)), lambda _: False)]
+
+
+def observe_inside(pod: Namespace, spec: PodSpec) -> Observed:
+    """What the pod's namespace holds of that which ``plan_pod_inside`` plans."""
+    paths = tuple(item.path for item in inside_sysctls(spec))
+    tables = (spec.index or MAIN_TABLE,)
+    return pod.observe(Query((spec.family,), rules=True, tables=tables, addresses=True, neighbours=True, sysctls=paths))
 
 
 def _wired(kernel: Kernel, pod: Namespace, spec: PodSpec, host_index: int) -> LinkFacts | None:
@@ -105,16 +124,16 @@ def _wired(kernel: Kernel, pod: Namespace, spec: PodSpec, host_index: int) -> Li
 
 def _converge(kernel: Kernel, pod: Namespace, desired: Desired, spec: PodSpec, link: LinkFacts) -> SetupResult:
     families = (spec.family,)
-    table = spec.index or MAIN_TABLE
-    inside = pod.observe(Query(families, rules=True, tables=(table,), addresses=True, neighbours=True))
-    on_host = kernel.host.observe(Query(families, rules=True, tables=(MAIN_TABLE,)))
+    inside = observe_inside(pod, spec)
+    on_host = kernel.host.observe(Query(families, rules=True, tables=tuple(tables_of(spec)), sysctls=sysctls_of(spec)))
     previous = desired.pods.get(spec.host_veth)
     addresses = frozenset({spec.address, previous.spec.address if previous else spec.address})
     changes = kernel.host.apply(
-        [
-            *map(Ensure, host_link_sysctls(spec.host_veth)),
-            *diff(plan_pod_host(spec, link.mac), on_host, owned_on_host(addresses)),
-        ]
+        diff(
+            plan_pod_host(spec, link.mac, trunk_link(spec, on_host.links)),
+            on_host,
+            owned_on_host(addresses, links_of(spec)),
+        )
     )
     changes += pod.apply(diff(plan_pod_inside(spec, link.mac), inside, owned_inside(spec)))
     return SetupResult(changes, link.mac, link.index)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import deque
@@ -55,16 +56,17 @@ class Watcher:
         loop = asyncio.get_running_loop()
         loop.add_reader(self._events.fileno(), self._wake)
         try:
+            due = loop.time() + self._interval
             while True:
-                try:
-                    async with asyncio.timeout(self._interval):
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout_at(due):
                         await self._dirty.wait()
-                except TimeoutError:
-                    pass
-                else:
-                    await asyncio.sleep(_FIGHT_PAUSE_S if self._fights else _GATHER_S)
+                        await asyncio.sleep(_FIGHT_PAUSE_S if self._fights else _GATHER_S)
                 self._dirty.clear()
-                await self._compare()
+                whole = loop.time() >= due
+                if whole:
+                    due = loop.time() + self._interval
+                await self._compare(whole=whole)
         finally:
             loop.remove_reader(self._events.fileno())
 
@@ -92,10 +94,10 @@ class Watcher:
         wanted = Link(name, mtu=held.spec.mtu, mac=held.host_mac) if held is not None else None
         return concerns(change, self._interests, wanted)
 
-    async def _compare(self) -> None:
+    async def _compare(self, *, whole: bool) -> None:
         service = self._service
         try:
-            repaired = await service.kernel_thread.run(repair, service.kernel, service.desired)
+            repaired = await service.kernel_thread.run(repair, service.kernel, service.desired, pod_sysctls=whole)
         except ReasonError as error:
             log.error("comparison failed: %s", error, extra={"reason": str(error.reason)})
             return

@@ -20,7 +20,7 @@ from vpccni_netconf.adapters.rtnl_classes import (
     RuleMessage,
 )
 from vpccni_netconf.domain.names import family_of
-from vpccni_netconf.domain.objects import Address, Link, Neighbour, Route, Rule
+from vpccni_netconf.domain.objects import Address, Link, Neighbour, Route, Rule, VlanLink
 from vpccni_netconf.domain.ops import CreatePodLink, DeleteLink
 
 NLM_F_REQUEST: Final = 0x1
@@ -127,7 +127,11 @@ def _split(cidr: str) -> tuple[str, int]:
 
 
 def rule_message(rule: Rule, *, add: bool) -> bytearray:
-    """RTM_NEWRULE (exclusive: an equal rule there already answers EEXIST) or RTM_DELRULE (matches by what is given)."""
+    """RTM_NEWRULE or RTM_DELRULE (matches by what is given).
+
+    Not exclusive: the kernel takes a rule that has more conditions than the new one for the same, and the new one would be
+    missing once the other is gone. Whether the rule is there is for the caller to know.
+    """
     src, src_len = _split(rule.src) if rule.src else ("", 0)
     dst, dst_len = _split(rule.dst) if rule.dst else ("", 0)
     src_len, dst_len = (src_len if src else 0), (dst_len if dst else 0)
@@ -171,7 +175,7 @@ def rule_message(rule: Rule, *, add: bool) -> bytearray:
             "table": rule.table if rule.table < 256 else 0,
             "action": _TO_TABLE if add or rule.table else 0,
         }
-        kind, flags = (_NEWRULE, _CREATE | _EXCL) if add else (_DELRULE, 0)
+        kind, flags = (_NEWRULE, _CREATE) if add else (_DELRULE, 0)
         return _message(RuleMessage, kind, flags, fields, attributes), tuple(stand_ins)
 
     return _shaped(key, values, build)
@@ -273,6 +277,20 @@ def link_message(item: Link, index: int) -> bytearray:
         return _message(LinkMessage, _NEWLINK, 0, fields, attributes), tuple(stand_ins)
 
     return _shaped(("link", item.up, bool(item.mtu), bool(item.mac)), tuple(values), build)
+
+
+def vlan_message(item: VlanLink, parent: int) -> bytearray:
+    """RTM_NEWLINK of a VLAN link, down."""
+    info = {
+        "attrs": [("IFLA_INFO_KIND", "vlan"), ("IFLA_INFO_DATA", {"attrs": [("IFLA_VLAN_ID", item.vlan_id)]})],
+    }
+    attributes = [
+        ("IFLA_IFNAME", item.name),
+        ("IFLA_LINK", parent),
+        ("IFLA_ADDRESS", item.mac),
+        ("IFLA_LINKINFO", info),
+    ]
+    return bytearray(_message(LinkMessage, _NEWLINK, _CREATE | _EXCL, {"family": 0, "index": 0}, attributes))
 
 
 def delete_link_message(op: DeleteLink) -> bytearray:

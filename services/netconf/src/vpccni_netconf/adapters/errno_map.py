@@ -16,7 +16,7 @@ _GONE = frozenset({errno.ENOENT, errno.ESRCH, errno.ENODEV, errno.EADDRNOTAVAIL,
 def tolerated(op: Op, number: int) -> bool:
     """True when the errno means that the op had nothing to do. ENOENT is "no such rule", ESRCH "no such route"."""
     match op:
-        case Ensure(Rule() | Address()):
+        case Ensure(Address()):
             return number == errno.EEXIST
         case Remove(Rule()) | PurgeRules():
             return number == errno.ENOENT

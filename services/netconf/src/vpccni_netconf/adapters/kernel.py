@@ -16,7 +16,18 @@ from vpccni_api.reasons import ReasonError
 from vpccni_netconf.adapters import decode, encode, errno_map, sysctl
 from vpccni_netconf.adapters.netns import HostNamespace
 from vpccni_netconf.adapters.rtnl import RtnlSocket
-from vpccni_netconf.domain.objects import Address, Link, LinkFacts, Neighbour, Observed, Route, Rule, Sysctl
+from vpccni_netconf.domain.objects import (
+    Address,
+    Link,
+    LinkFacts,
+    Neighbour,
+    Object,
+    Observed,
+    Route,
+    Rule,
+    Sysctl,
+    VlanLink,
+)
 from vpccni_netconf.domain.ops import CreatePodLink, DeleteLink, Ensure, Op, PurgeRules, Remove
 from vpccni_netconf.ports import Namespace, Outcome, Query
 
@@ -93,6 +104,8 @@ class LinuxNamespace:
             if isinstance(op, Ensure) and isinstance(op.target, Rule) and any(isinstance(b, PurgeRules) for b in batch):
                 changes += self._flush(batch, failures)  # a purge may go on after its batch: what is added comes later
             batch.append(op)
+            if isinstance(op, Ensure) and isinstance(op.target, VlanLink):
+                changes += self._flush(batch, failures)  # what follows needs its index
         changes += self._flush(batch, failures)
         return Outcome(changes, tuple(failures))
 
@@ -158,17 +171,17 @@ class LinuxNamespace:
             case Ensure(target) | Remove(target):
                 return self._encode_on_link(target, add=isinstance(op, Ensure))
 
-    def _encode_on_link(
-        self, target: Route | Address | Neighbour | Link | Sysctl | Rule, *, add: bool
-    ) -> bytearray | None:
+    def _encode_on_link(self, target: Object, *, add: bool) -> bytearray | None:
         match target:
-            case Link(name=dev) | Route(dev=dev) | Address(dev=dev) | Neighbour(dev=dev):
+            case VlanLink(parent=dev) | Link(name=dev) | Route(dev=dev) | Address(dev=dev) | Neighbour(dev=dev):
                 index = self._index(dev)
             case _:
                 raise AssertionError(f"{target} is not on a link")
         if not index:
             return None
         match target:
+            case VlanLink():
+                return encode.vlan_message(target, index)
             case Link():
                 return encode.link_message(target, index)
             case Route():

@@ -6,11 +6,22 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 
 from vpccni_netconf.domain.drift import settled
-from vpccni_netconf.domain.objects import Address, Link, Neighbour, Object, Observed, Route, Rule, Sysctl
-from vpccni_netconf.domain.ops import Ensure, Op, Remove
+from vpccni_netconf.domain.objects import (
+    Address,
+    Link,
+    LinkFacts,
+    Neighbour,
+    Object,
+    Observed,
+    Route,
+    Rule,
+    Sysctl,
+    VlanLink,
+)
+from vpccni_netconf.domain.ops import DeleteLink, Ensure, Op, Remove
 
 Owned = Callable[[Object], bool]
 
@@ -19,47 +30,52 @@ def diff(desired: Sequence[Object], observed: Observed, owned: Owned) -> tuple[O
     """Ops in the order of ``desired``, then removals of what is ``owned`` and not desired; empty when converged.
 
     ``owned`` must be true only of what we made (or may take over): nothing else is ever removed. Objects on a link that
-    is not there are left out; see ``missing_links``.
+    is not there are left out.
     """
     return (*_missing(desired, observed), *_surplus(desired, observed, owned))
-
-
-def missing_links(desired: Iterable[Object], observed: Observed) -> tuple[str, ...]:
-    """Names of links that desired objects need and that are not there, in order, without repetition."""
-    there = {link.name for link in observed.links}
-    return tuple(dict.fromkeys(name for item in desired if (name := _needs(item)) and name not in there))
-
-
-def _needs(item: Object) -> str:
-    match item:
-        case Link(name):
-            return name
-        case Route() | Address() | Neighbour():
-            return item.dev
-        case _:
-            return ""
 
 
 def _missing(desired: Sequence[Object], observed: Observed) -> Iterator[Op]:
     links = {link.name: link for link in observed.links}
     there: set[Object] = {*observed.rules, *observed.routes, *observed.addresses, *observed.neighbours}
     there.update(observed.sysctls)
-    absent_sysctls = {s.path for s in observed.sysctls if not s.value}
+    absent = {sysctl.path for sysctl in observed.sysctls if not sysctl.value}
     for item in desired:
-        match item:
-            case Link():
-                facts = links.get(item.name)
-                if facts is not None and not settled(item, facts):
-                    yield Ensure(item)
-            case Sysctl():
-                if item not in there and not (item.optional and item.path in absent_sysctls):
-                    yield Ensure(item)
-            case Rule():
-                if item not in there:
-                    yield Ensure(item)
-            case Route() | Address() | Neighbour():
-                if item not in there and item.dev in links:
-                    yield Ensure(item)
+        if not isinstance(item, VlanLink):
+            if not _is_right(item, links, there, absent):
+                yield Ensure(item)
+            continue
+        facts = links.get(item.name)
+        if _is_vlan(item, facts, links.get(item.parent)):
+            continue
+        if facts is not None:
+            yield DeleteLink(facts.index, facts.name)
+        yield Ensure(item)
+        # Nothing of what was seen on the old link, or in its files, is on the new one.
+        there = {other for other in there if getattr(other, "dev", "") != item.name}
+        absent = {path for path in absent if f"/{item.name}/" not in path}
+        links[item.name] = LinkFacts(0, item.name, item.mac, up=False)
+
+
+def _is_right(item: Object, links: Mapping[str, LinkFacts], there: Set[Object], absent: Set[str]) -> bool:
+    """True when nothing is to be done for it, or nothing can be: its link is not there."""
+    match item:
+        case Link():
+            facts = links.get(item.name)
+            return facts is None or settled(item, facts)
+        case Sysctl():
+            return item in there or (item.optional and item.path in absent)
+        case Route() | Address() | Neighbour():
+            return item in there or item.dev not in links
+        case _:
+            return item in there
+
+
+def _is_vlan(wanted: VlanLink, facts: LinkFacts | None, parent: LinkFacts | None) -> bool:
+    """True when the link is the branch's; one whose trunk is not there cannot be better than it is."""
+    if parent is None:
+        return True
+    return facts is not None and (facts.kind, facts.mac, facts.peer_index) == ("vlan", wanted.mac, parent.index)
 
 
 def _surplus(desired: Sequence[Object], observed: Observed, owned: Owned) -> Iterator[Op]:

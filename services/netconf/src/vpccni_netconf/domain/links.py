@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from vpccni_netconf.domain.names import HASH_DIGITS, POD_LINK, is_pod_link
+from vpccni_netconf.domain.names import HASH_DIGITS, POD_LINK, is_branch_link, is_pod_link
 from vpccni_netconf.domain.objects import LinkFacts
+from vpccni_netconf.domain.spec import PodSpec
 
 # These carry the MAC of the link below them.
 _STACKED: Final = frozenset({"vlan", "macvlan", "macvtap", "ipvlan", "bridge", "bond", "vrf", "team"})
@@ -16,6 +17,12 @@ def find_by_mac(links: Sequence[LinkFacts], mac: str) -> LinkFacts | None:
     """The link of an ENI: by MAC, never by name; of several the one that is not stacked on another."""
     found = [link for link in links if link.mac == mac and link.kind not in _STACKED]
     return min(found, key=lambda link: link.index, default=None)
+
+
+def trunk_link(spec: PodSpec, links: Sequence[LinkFacts]) -> str:
+    """Name of the trunk ENI's link of a pod with a branch ENI; "" when it is not there, and for other pods."""
+    found = find_by_mac(links, spec.branch.trunk_mac) if spec.branch is not None else None
+    return found.name if found is not None else ""
 
 
 def pod_link_prefixes(links: Sequence[LinkFacts], setting: str) -> tuple[str, ...]:
@@ -32,7 +39,11 @@ def pod_link_prefixes(links: Sequence[LinkFacts], setting: str) -> tuple[str, ..
 def leftover_links(
     links: Sequence[LinkFacts], prefixes: frozenset[str], wanted: frozenset[str]
 ) -> tuple[LinkFacts, ...]:
-    """Host links of pods that nobody asked for."""
-    return tuple(
-        link for link in links if link.kind == "veth" and is_pod_link(link.name, prefixes) and link.name not in wanted
-    )
+    """Host links of pods, and links of branch ENIs, that nobody asked for."""
+    return tuple(link for link in links if link.name not in wanted and _is_ours(link, prefixes))
+
+
+def _is_ours(link: LinkFacts, prefixes: frozenset[str]) -> bool:
+    if link.kind == "vlan":
+        return is_branch_link(link.name)
+    return link.kind == "veth" and is_pod_link(link.name, prefixes)

@@ -34,6 +34,8 @@ MAX_LINK_NAME: Final = 15
 """Characters (IFNAMSIZ - 1)."""
 VPC_GATEWAY_V6: Final = "fe80:ec2::1"
 HASH_DIGITS: Final = 11
+BRANCH_TABLE_BASE: Final = 100
+"""Route table of a branch ENI: this plus its VLAN id."""
 
 _LINK_NAME: Final = re.compile(r"[^\s/:%]{1,15}\Z")
 POD_LINK: Final = re.compile(r"[^\s/:%]{0,4}[0-9a-f]{11}\Z")
@@ -64,6 +66,14 @@ def route_table(device_number: int, network_card: int) -> int:
     if network_card == 0:
         return MAIN_TABLE if device_number == 0 else device_number + 1
     return 10000 + 100 * network_card + device_number
+
+
+def is_branch_link(name: str) -> bool:
+    return name.startswith("vlan.eth.") and name[9:].isdigit()
+
+
+def vlan_link_name(vlan_id: int) -> str:
+    return f"vlan.eth.{vlan_id}"
 
 
 def pod_gateway(family: int, index: int) -> str:

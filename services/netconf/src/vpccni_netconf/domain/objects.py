@@ -35,7 +35,7 @@ class Rule:
             words += ["iif", self.iif]
         if self.ip_proto:
             words += ["ipproto", str(self.ip_proto)]
-        return " ".join((*words, "lookup", table_name(self.table)))
+        return " ".join((*words, "lookup", table_name(self.table)) if self.table else words)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -109,6 +109,19 @@ class Link:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class VlanLink:
+    """The link of a branch ENI: VLAN ``vlan_id`` of the trunk ENI's link ``parent``, with the branch's MAC."""
+
+    name: str
+    parent: str
+    vlan_id: int
+    mac: str
+
+    def __str__(self) -> str:
+        return f"{self.name} link {self.parent} address {self.mac} type vlan id {self.vlan_id}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Sysctl:
     """A file below /proc/sys and what it must hold. ``optional``: a kernel without the file is fine (IPv6 is off)."""
 
@@ -120,12 +133,13 @@ class Sysctl:
         return f"{self.path}={self.value}"
 
 
-Object = Rule | Route | Address | Neighbour | Link | Sysctl
+Object = Rule | Route | Address | Neighbour | Link | VlanLink | Sysctl
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LinkFacts:
-    """What the kernel says of a link. ``peer_index``: IFLA_LINK, of a veth the index of its other end (0: none)."""
+    """What the kernel says of a link. ``peer_index``: IFLA_LINK, of a veth the index of its other end, of a VLAN that of the
+    link below (0: none)."""
 
     index: int
     name: str

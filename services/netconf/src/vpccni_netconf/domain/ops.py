@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Final
 
-from vpccni_netconf.domain.objects import Address, Link, Neighbour, Object, Route, Rule, Sysctl
+from vpccni_netconf.domain.objects import Address, Link, Neighbour, Object, Route, Rule, Sysctl, VlanLink
 
 _ENSURE: Final = {
     Rule: "ip rule add",
@@ -13,6 +13,7 @@ _ENSURE: Final = {
     Address: "ip addr add",
     Neighbour: "ip neigh replace",
     Link: "ip link set",
+    VlanLink: "ip link add",
     Sysctl: "sysctl -w",
 }
 _REMOVE: Final = {
@@ -20,8 +21,6 @@ _REMOVE: Final = {
     Route: "ip route del",
     Address: "ip addr del",
     Neighbour: "ip neigh del",
-    Link: "ip link del",
-    Sysctl: "sysctl -x",
 }
 _KIND: Final = {
     Rule: "rule",
@@ -29,13 +28,14 @@ _KIND: Final = {
     Address: "address",
     Neighbour: "neighbour",
     Link: "link",
+    VlanLink: "link",
     Sysctl: "sysctl",
 }
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Ensure:
-    """Make it so; already so is success."""
+    """Make it so; already so is success. (A rule is added without looking: it may then be there twice.)"""
 
     target: Object
 

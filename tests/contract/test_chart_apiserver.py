@@ -16,6 +16,7 @@ from apiserver import ApiServer
 from vpccni_chart.__main__ import REPO
 from vpccni_chart.manifest import CHART
 from vpccni_cli.migration import facts, plan, render, workload
+from vpccni_ipam import settings as ipam
 
 pytestmark = pytest.mark.skipif(bool(apiserver.missing()), reason=f"needs {apiserver.missing()}")
 
@@ -85,7 +86,9 @@ def test_install_upgrade_uninstall_leaves_nothing(empty: ApiServer) -> None:
         kinds = "daemonset,serviceaccount,configmap,clusterrole,clusterrolebinding"
         return empty.kubectl("get", kinds, "-A", "-l", "k8s-app=aws-node", "-o", "name")
 
-    empty.helm("install", "aws-vpc-cni", str(CHART), "-n", "kube-system")
+    said = empty.helm("install", "aws-vpc-cni", str(CHART), "-n", "kube-system")
+    assert "is installed as DaemonSet kube-system/aws-node" in said
+    assert "WITHOUT EFFECT" not in said
     assert "daemonset.apps/aws-node" in objects()
     before = daemonset(empty)["metadata"]["uid"]
     empty.helm("upgrade", "aws-vpc-cni", str(CHART), "-n", "kube-system", "--set-string", "env.WARM_IP_TARGET=5")
@@ -95,6 +98,13 @@ def test_install_upgrade_uninstall_leaves_nothing(empty: ApiServer) -> None:
     assert {"name": "WARM_IP_TARGET", "value": "5"} in ipam["env"]
     empty.helm("uninstall", "aws-vpc-cni", "-n", "kube-system")
     assert objects() == ""
+
+
+@pytest.mark.skipif(not ipam.NOT_YET, reason="every setting has its effect")
+def test_the_notes_name_settings_without_effect(empty: ApiServer) -> None:
+    flags = [f"--set-string=env.{s.name}={'true' if s.kind.startswith('Bool') else 'strict'}" for s in ipam.NOT_YET]
+    said = empty.helm("install", "aws-vpc-cni", str(CHART), "-n", "kube-system", *flags)
+    assert {f"env.{s.name}" for s in ipam.NOT_YET} == set(re.findall(r"WITHOUT EFFECT: (env\.\w+)=", said))
 
 
 def test_the_account_may_do_what_it_needs_and_no_more(empty: ApiServer) -> None:

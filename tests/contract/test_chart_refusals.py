@@ -84,7 +84,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"env": {"MY_NODE_NAME": "x"}}, "not allowed"),
     ({"env": {"WARM_ENI_TARGET": -1}}, "minimum: got -1, want 0"),
     ({"env": {"AWS_VPC_ENI_MTU": 9002}}, "maximum: got 9,002, want 9,001"),
-    ({"env": {"ENABLE_MULTI_NIC": "true"}}, "this version does not have it (one pod address per network card)"),
+    ({"env": {"ENABLE_NFTABLES": "maybe"}}, "this version does not have it (nftables mode; no effect)"),
     ({"env": {"AWS_VPC_K8S_CNI_EXCLUDE_SNAT_CIDRS": "10.0.0.0/8,fd00::/8"}}, "not an IPv4 CIDR, skipped"),
     ({"env": {"AWS_VPC_K8S_CNI_VETHPREFIX": "vlan"}}, "not eth, lo, vlan"),
     ({"env": {"AWS_VPC_K8S_PLUGIN_LOG_FILE": "stdout"}}, "stdout carries the CNI result"),
@@ -123,5 +123,5 @@ def test_refused(values: dict[str, Any], message: str) -> None:
 
 def test_empty_means_unset() -> None:
     assert HELM is not None
-    names = [*MALFORMED, "ENABLE_MULTI_NIC", "WARM_PREFIX_TARGET", "CLUSTER_NAME"]
+    names = [*MALFORMED, "ENABLE_NFTABLES", "WARM_PREFIX_TARGET", "CLUSTER_NAME"]
     manifest.objects(HELM, {"env": dict.fromkeys(names, "")})

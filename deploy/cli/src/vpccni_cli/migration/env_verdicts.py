@@ -79,6 +79,8 @@ def _setting(subject: str, name: str, value: str, original: Original, facts: Fac
             subject,
             f"{problem}; malformed for the original too (it takes its default {default_of(name)!r}, or does not start): left out",
         )
+    if facts.without_effect(name, value):
+        return refused(subject, f"{ORIGINAL[name].about}: this version reads it, and does not do it yet")
     if name == "AWS_VPC_K8S_CNI_BACKING_STORE" and not value.startswith(_RUN_DIR):
         return refused(subject, f"the checkpoint must lie below {_RUN_DIR}, the host directory that ipam has")
     return same(subject, _REMARKS.get(name, ""), env={name: value})

@@ -30,6 +30,13 @@ class Facts:
         """Containers that read it; none for a variable of the original that this version does not have."""
         return tuple(self.settings[name]["services"]) if name in self.settings else ()
 
+    def without_effect(self, name: str, value: str) -> bool:
+        """This version reads the variable and does nothing with it yet, and the value asks for something."""
+        variable = ORIGINAL.get(name)
+        usual = (variable.default, *variable.harmless) if variable else ()
+        unset = value.lower() in ("0", "f") and variable is not None and variable.default == "false"
+        return bool(self.settings[name].get("notYet")) and not unset and value.lower() not in usual
+
     def problem(self, name: str, value: str) -> str:
         """Why the services or the chart would not take this value; empty when they do. An empty value is unset."""
         if not value:

@@ -129,7 +129,10 @@ def _absent(variable: OriginalVariable) -> dict[str, object]:
 
 
 def table() -> dict[str, dict[str, Any]]:
-    """NAME -> {services, kind, checks[, low, high]}. Every variable of ours, and every one of the original."""
+    """NAME -> {services, kind, checks[, low, high][, notYet]}. Every variable of ours, and every one of the original.
+
+    ``notYet``: read and checked, but without effect so far; the chart's notes say so, and `vpccni migrate` refuses it.
+    """
     rows: dict[str, dict[str, Any]] = {}
     for container, settings in DECLARED.items():
         for setting in settings:
@@ -143,6 +146,8 @@ def table() -> dict[str, dict[str, Any]]:
         # What the AWS SDK reads by itself needs no declaration.
         if name.startswith("AWS_") and name not in ORIGINAL and "eni-manager" not in row["services"]:
             row["services"].insert(0, "eni-manager")
+    for setting in ipam.NOT_YET:
+        rows[setting.name]["notYet"] = True
     for name, variable in ORIGINAL.items():
         if name not in rows:
             rows[name] = _absent(variable)

@@ -24,6 +24,7 @@ FEATURES: dict[str, dict[str, Any]] = {
     "node agent": {"nodeAgent": {"enabled": True}},
     "pod monitor": {"podMonitor": {"create": True}},
     "alerts and dashboards": {"prometheusRule": {"create": True}, "dashboards": {"create": True}},
+    "alerts and boards": {"prometheusRule": {"create": True}, "dashboards": {"create": True}},
     "other ports": {"ipam": {"healthPort": 30000, "metricsPort": 30001}, "eniManager": {"healthPort": 30002}},
     "long goodbye": {"preStop": {"timeoutSeconds": 300, "quietSeconds": 10}},
     "capabilities of a runtime with /proc namespaces": {

@@ -9,7 +9,7 @@ import pytest
 from vpccni_api.netconf.v1 import netconf_pb2 as pb
 from vpccni_api.reasons import Reason, ReasonError
 from vpccni_netconf import convert
-from vpccni_netconf.adapters import decode, encode, errno_map
+from vpccni_netconf.adapters import decode, encode, encode_links, errno_map
 from vpccni_netconf.domain.drift import Change, Interests, concerns, is_fight, latest
 from vpccni_netconf.domain.objects import Address, Link, LinkFacts, Neighbour, Observed, Route, Rule
 from vpccni_netconf.domain.ops import CreatePodLink, DeleteLink, Ensure, PurgeRules, Remove
@@ -108,7 +108,7 @@ def test_shapes_are_filled_with_the_values_of_each_message() -> None:
         message = next(decode.messages(memoryview(bytes(encode.neighbour_message(neighbour, number, add=True)))))
         assert decode.neighbour(message.body, {number: "x"}) == neighbour
         link = Link("x", mtu=9000 + number, mac=f"02:00:00:00:00:0{number}")
-        message = next(decode.messages(memoryview(bytes(encode.link_message(link, number)))))
+        message = next(decode.messages(memoryview(bytes(encode_links.link_message(link, number)))))
         facts = decode.link_facts(message.body)
         assert (facts.index, facts.mtu, facts.mac, facts.up) == (number, link.mtu, link.mac, True)
 

@@ -13,7 +13,7 @@ from collections.abc import Collection
 from typing import Final
 
 from vpccni_netconf.adapters import decode
-from vpccni_netconf.adapters.encode import NLM_F_ACK, NLM_F_REQUEST, pack_address
+from vpccni_netconf.adapters.shapes import NLM_F_ACK, NLM_F_REQUEST, pack_address
 
 _NETLINK_NETFILTER: Final = 12
 _DUMP: Final = 0x300

@@ -8,7 +8,7 @@ import struct
 from typing import Final
 
 from vpccni_netconf.adapters import decode
-from vpccni_netconf.adapters.encode import NLM_F_REQUEST
+from vpccni_netconf.adapters.shapes import NLM_F_REQUEST
 
 _NETLINK_NETFILTER: Final = 12
 _GET_GENERATION: Final = (10 << 8) | 16

@@ -13,7 +13,7 @@ from typing import Final
 
 from vpccni_api.reasons import ReasonError
 
-from vpccni_netconf.adapters import decode, encode, errno_map, sysctl
+from vpccni_netconf.adapters import decode, encode, encode_links, errno_map, sysctl
 from vpccni_netconf.adapters.netns import HostNamespace
 from vpccni_netconf.adapters.rtnl import RtnlSocket
 from vpccni_netconf.domain.objects import (
@@ -165,9 +165,9 @@ class LinuxNamespace:
             case PurgeRules(match):
                 return encode.rule_message(match, add=False)
             case CreatePodLink():
-                return encode.pod_link_message(op, self._host_fd)
+                return encode_links.pod_link_message(op, self._host_fd)
             case DeleteLink():
-                return encode.delete_link_message(op)
+                return encode_links.delete_link_message(op)
             case Ensure(target) | Remove(target):
                 return self._encode_on_link(target, add=isinstance(op, Ensure))
 
@@ -181,9 +181,9 @@ class LinuxNamespace:
             return None
         match target:
             case VlanLink():
-                return encode.vlan_message(target, index)
+                return encode_links.vlan_message(target, index)
             case Link():
-                return encode.link_message(target, index)
+                return encode_links.link_message(target, index)
             case Route():
                 return encode.route_message(target, index, add=add)
             case Address():

@@ -12,7 +12,7 @@ from typing import Final
 
 from vpccni_api.reasons import ReasonError
 
-from vpccni_netconf.adapters import encode
+from vpccni_netconf.adapters import encode_links
 from vpccni_netconf.adapters.conntrack import ConntrackSocket
 from vpccni_netconf.adapters.rtnl import RtnlSocket
 from vpccni_netconf.domain.ops import DeleteLink
@@ -86,10 +86,10 @@ class Leftovers:
         """Several at once as a group, so that the kernel waits once for all of them."""
         try:
             if len(links) == 1:
-                self._rtnl.batch([encode.delete_link_message(links[0])])
+                self._rtnl.batch([encode_links.delete_link_message(links[0])])
             else:
-                self._rtnl.batch([encode.doom_link_message(op.index) for op in links])
-                self._rtnl.batch([encode.delete_doomed_message()])
+                self._rtnl.batch([encode_links.doom_link_message(op.index) for op in links])
+                self._rtnl.batch([encode_links.delete_doomed_message()])
         except ReasonError as error:
             log.warning("links of torn down pods not deleted: %s", error)
         self._leaving.difference_update(op.index for op in links)

@@ -15,7 +15,7 @@ from typing import Final
 from vpccni_api.reasons import Reason, ReasonError
 
 from vpccni_netconf.adapters import decode
-from vpccni_netconf.adapters.encode import NLM_F_ACK, NLM_F_REQUEST
+from vpccni_netconf.adapters.shapes import NLM_F_ACK, NLM_F_REQUEST
 
 _SOL_NETLINK: Final = 270
 _EXT_ACK: Final = 11
@@ -124,13 +124,3 @@ class RtnlSocket:
                         f"netlink dump {kind}: {message.error_text} ({errno.errorcode.get(message.errno, message.errno)})",
                     )
                 found.append(message.body)
-
-    def get_link(self, index: int) -> memoryview | None:
-        """The body of one link's facts, None when there is no such link."""
-        self._sequence += 1
-        body = struct.pack("=BxHiII", 0, 0, index, 0, 0)
-        self._send(struct.pack("=IHHII", 16 + len(body), 18, NLM_F_REQUEST, self._sequence, 0) + body)
-        while True:
-            for message in decode.messages(self._receive()):
-                if message.sequence == self._sequence:
-                    return None if message.kind == decode.NLMSG_ERROR else message.body

@@ -7,7 +7,7 @@ MEMBERS := proto services/kit services/ipam services/netconf services/eni-manage
 PYPROJECTS := pyproject.toml $(addsuffix /pyproject.toml,$(MEMBERS))
 STAMPS := build/stamps
 
-.PHONY: datapath help setup plugin proto demo test lint format bench clean pin
+.PHONY: datapath help setup plugin proto chart demo test lint format bench clean pin
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -31,6 +31,9 @@ plugin: build/aws-cni ## build/aws-cni, the static CNI plugin
 
 proto: $(STAMPS)/venv ## regenerate the committed stubs from the .proto files
 	$(PY) proto/generate.py
+
+chart: $(STAMPS)/venv ## regenerate what the Helm chart takes from the services' settings and calls
+	$(PY) -m vpccni_chart
 
 demo: setup ## two nodes of a VPC, 40 pods, every path checked with packets (table, spans of one ADD, EC2 calls)
 	@.venv/bin/vpclab demo

@@ -21,10 +21,10 @@ _HEAD: Final = """\
 """
 
 
-def find_helm() -> str | None:
-    """helm on PATH, or where `make e2e` puts what it builds."""
-    cache = Path(os.environ.get("VPCCNI_CACHE", Path.home() / ".cache/vpccni")) / "bin/helm"
-    return shutil.which("helm") or (str(cache) if cache.exists() else None)
+def find_helm(name: str = "helm") -> str | None:
+    """helm (or helm4) on PATH, or where `make e2e` puts what it builds."""
+    cache = Path(os.environ.get("VPCCNI_CACHE", Path.home() / ".cache/vpccni")) / "bin" / name
+    return shutil.which(name) or (str(cache) if cache.exists() else None)
 
 
 def template(helm: str, values: Mapping[str, Any], *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from vpccni_api.reasons import Reason
+from vpccni_eni_manager.adapters.ec2_model import ACTIONS
 from vpccni_eni_manager.domain import bucket, retry
 from vpccni_eni_manager.domain.bucket import ApiClass
 from vpccni_eni_manager.domain.ec2_errors import Ec2Error, Failure, failure_of
@@ -70,9 +71,30 @@ def test_bucket_halves_on_throttle_and_recovers_with_successes() -> None:
     state = bucket.refill(bucket.fresh(ApiClass.ENI), 0.0)
     state = bucket.throttled(state, 0.0)
     assert (state.rate, state.level) == (2.5, 0.0)
-    for _ in range(10):
+    for _ in range(4):
         state = bucket.throttled(state, 0.0)
-    assert state.rate == state.floor
-    for _ in range(9):
+    assert state.rate == bucket.KNEE
+    state = bucket.throttled(state, 0.0)
+    assert state.rate == pytest.approx(0.9 * bucket.KNEE)
+    for _ in range(20):
+        state = bucket.throttled(state, 0.0)
+    assert state.rate == state.floor == bucket.FLOOR
+    for _ in range(10):
         state = bucket.succeeded(state, 0.0)
     assert state.rate == state.ceiling
+
+
+def test_every_action_in_use_pays_from_the_bucket_of_its_class() -> None:
+    classes = {action: bucket.api_class(action) for action in ACTIONS}
+    assert {action for action, kind in classes.items() if kind is ApiClass.DESCRIBE} == {
+        "DescribeInstanceTypes",
+        "DescribeNetworkInterfaces",
+        "DescribeSubnets",
+    }
+    assert {action for action, kind in classes.items() if kind is ApiClass.ADDRESS} == {
+        "AssignIpv6Addresses",
+        "AssignPrivateIpAddresses",
+        "UnassignIpv6Addresses",
+        "UnassignPrivateIpAddresses",
+    }
+    assert [action for action, kind in classes.items() if kind is ApiClass.TAG] == ["CreateTags"]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from vpccni_api.reasons import ReasonError
 
-from vpccni_lab.cli import cloud, datapath, demo, lab, nodes, workload
+from vpccni_lab.cli import cloud, datapath, demo, lab, nodes, plan, workload
 from vpccni_lab.fabric.namespaces import NETNS_DIR
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -29,6 +29,7 @@ def parser() -> argparse.ArgumentParser:
     cloud.add_commands(commands)
     nodes.add_commands(commands)
     demo.add_commands(commands)
+    plan.add_commands(commands)
     datapath.add_commands(commands)
     return top
 
@@ -36,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit status."""
     arguments = parser().parse_args(argv)
-    if os.geteuid() != 0:
+    if os.geteuid() != 0 and not getattr(arguments, "rootless", False):
         print(f"vpclab: must be run as root (it makes network namespaces in {NETNS_DIR})", file=sys.stderr)
         return FAILED
     try:

@@ -8,36 +8,24 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from vpccni_kit import telemetry
 from vpccni_kit.clock import Clock
 
 from vpccni_eni_manager.adapters.metrics import AwsMetrics
 from vpccni_eni_manager.domain import bucket, retry
-from vpccni_eni_manager.domain.bucket import ApiClass
+from vpccni_eni_manager.domain.bucket import ApiClass, api_class
 from vpccni_eni_manager.domain.ec2_errors import Ec2Error, Failure
 
 log = logging.getLogger(__name__)
 Answer = dict[str, Any]
-
-_CLASSES: Final = {
-    "AssignPrivateIpAddresses": ApiClass.ADDRESS,
-    "UnassignPrivateIpAddresses": ApiClass.ADDRESS,
-    "AssignIpv6Addresses": ApiClass.ADDRESS,
-    "UnassignIpv6Addresses": ApiClass.ADDRESS,
-    "CreateTags": ApiClass.TAG,
-}
 
 
 class Transport(Protocol):
     """One attempt, blocking. Raises Ec2Error."""
 
     def attempt(self, api: str, params: Mapping[str, Any]) -> Answer: ...
-
-
-def api_class(api: str) -> ApiClass:
-    return ApiClass.DESCRIBE if api.startswith("Describe") else _CLASSES.get(api, ApiClass.ENI)
 
 
 class Ec2Caller:

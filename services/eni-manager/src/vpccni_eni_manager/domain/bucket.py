@@ -20,6 +20,20 @@ class ApiClass(enum.StrEnum):
     TAG = "tag"
 
 
+_CLASSES: Final = {
+    "AssignPrivateIpAddresses": ApiClass.ADDRESS,
+    "UnassignPrivateIpAddresses": ApiClass.ADDRESS,
+    "AssignIpv6Addresses": ApiClass.ADDRESS,
+    "UnassignIpv6Addresses": ApiClass.ADDRESS,
+    "CreateTags": ApiClass.TAG,
+}
+
+
+def api_class(api: str) -> ApiClass:
+    """The bucket that pays for an action."""
+    return ApiClass.DESCRIBE if api.startswith("Describe") else _CLASSES.get(api, ApiClass.ENI)
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Bucket:
     """``rate`` tokens per second now, between ``floor`` and ``ceiling``; ``level`` at time ``updated``, at most ``burst``.
@@ -36,13 +50,19 @@ class Bucket:
 
 
 _SUCCESS_STEP: Final = 0.1  # share of the ceiling that a success gives back
+# Chosen with the fleet simulation (docs/fleet.md). Down to KNEE calls/s a throttle reply halves the rate; from there it sinks
+# slowly, so that a node which meets one acceptance in ten has its call through within an ADD's bound (50 s). FLOOR is for
+# hours of throttling: 1,000 nodes that knock more often get no pod served sooner, they only drown the account in refusals.
+KNEE: Final = 0.2
+FLOOR: Final = 0.05
 _THROTTLE_FACTOR: Final = 0.5
+_SLOW_FACTOR: Final = 0.9
 
 
-def fresh(api_class: ApiClass) -> Bucket:
+def fresh(kind: ApiClass) -> Bucket:
     """A node needs a few calls per minute; the burst lets a start-up or a large release through at once."""
-    ceiling, burst = (10.0, 20.0) if api_class is ApiClass.DESCRIBE else (5.0, 10.0)
-    return Bucket(rate=ceiling, floor=0.5, ceiling=ceiling, burst=burst, level=burst)
+    ceiling, burst = (10.0, 20.0) if kind is ApiClass.DESCRIBE else (5.0, 10.0)
+    return Bucket(rate=ceiling, floor=FLOOR, ceiling=ceiling, burst=burst, level=burst)
 
 
 def refill(bucket: Bucket, now: float) -> Bucket:
@@ -59,10 +79,10 @@ def take(bucket: Bucket, now: float) -> tuple[Bucket, float]:
 
 
 def throttled(bucket: Bucket, now: float) -> Bucket:
-    """After a throttle reply: half the rate, nothing saved up."""
+    """After a throttle reply: half the rate (a tenth less where it is low already), nothing saved up."""
     full = refill(bucket, now)
-    rate = max(bucket.floor, bucket.rate * _THROTTLE_FACTOR)
-    return dataclasses.replace(full, rate=rate, level=min(full.level, 0.0))
+    slower = max(KNEE, bucket.rate * _THROTTLE_FACTOR) if bucket.rate > KNEE else bucket.rate * _SLOW_FACTOR
+    return dataclasses.replace(full, rate=max(bucket.floor, slower), level=min(full.level, 0.0))
 
 
 def succeeded(bucket: Bucket, now: float) -> Bucket:

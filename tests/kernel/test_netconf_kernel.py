@@ -143,6 +143,7 @@ def test_a_pod_link_is_born_with_its_peer_in_the_node(node: Node, kernel: LinuxK
             assert own is not None and peer is not None
             assert (own.index, own.mtu, own.kind, own.peer_index) == (2, 8000, "veth", peer.index)
             assert (peer.mac, peer.mtu, peer.up) == ("02:11:22:33:44:55", 8000, False)
+            assert "numtxqueues 1 " in node.exec("ip", "-d", "link", "show", "eni0123456789a")
             with pytest.raises(ReasonError) as caught:
                 inside.apply([dataclasses.replace(made, host_veth="eni0123456789b")])
             assert caught.value.reason is Reason.LINK_EXISTS

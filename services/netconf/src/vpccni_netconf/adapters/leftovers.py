@@ -22,6 +22,10 @@ _GATHER_S: Final = 2.0
 """How long addresses are gathered before their connections are flushed; well below any cooldown."""
 
 
+_LET_ANSWER_S: Final = 0.02
+"""The caller's answer goes out first, and calls that come together are done together."""
+
+
 class Leftovers:
     """See ``ports.Background``. Failures are logged and left: a link goes with its pod's namespace anyway."""
 
@@ -77,6 +81,8 @@ class Leftovers:
         found: list[DeleteLink | str | None] = []
         try:
             found.append(self._queue.get(timeout=timeout))
+            if found[0] is not None:
+                time.sleep(_LET_ANSWER_S)
             while True:
                 found.append(self._queue.get_nowait())
         except queue.Empty:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from vpccni_api.reasons import Reason, ReasonError
 
@@ -21,6 +22,8 @@ from vpccni_lab.spec import LabSpec
 from vpccni_lab.state import State, locked
 
 Progress = Callable[[str], None]
+_CONNECT_WITHIN: Final = 180.0
+"""Seconds for the daemon to start; under emulation (tests/qemu) Python takes its time. One that ended is told at once."""
 
 
 def up(spec: LabSpec, progress: Progress) -> LabClient:
@@ -84,7 +87,7 @@ def _start(spec: LabSpec, state: State, progress: Progress) -> LabClient:
 
 
 def _connect(state: State, daemon: subprocess.Popen[bytes]) -> LabClient:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + _CONNECT_WITHIN
     while time.monotonic() < deadline:
         if daemon.poll() is not None:
             said = (state.logs / "daemon.log").read_text(errors="replace")[-2000:]
@@ -92,7 +95,7 @@ def _connect(state: State, daemon: subprocess.Popen[bytes]) -> LabClient:
         with contextlib.suppress(ReasonError):
             return LabClient(state.name)
         time.sleep(0.02)
-    raise ReasonError(Reason.DEADLINE_EXCEEDED, "the lab's daemon did not open its socket within 30 s")
+    raise ReasonError(Reason.DEADLINE_EXCEEDED, f"the lab's daemon did not open its socket within {_CONNECT_WITHIN:.0f} s")
 
 
 def _remove(state: State) -> None:

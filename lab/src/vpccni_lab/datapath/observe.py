@@ -32,8 +32,9 @@ class Observed:
 
 def observe(mode: str, setting: str, plans: Sequence[tuple[str, RowPlan]]) -> list[Observed]:
     """``plans``: (backend, row). UDP for all rows, TCP for those that ask for it; all rows' probes at the same time."""
-    udp = _ask([plan for _, plan in plans], tcp=False)
-    tcp = _ask([plan if plan.tcp else dataclasses.replace(plan, questions=()) for _, plan in plans], tcp=True)
+    nothing = RowPlan("", "", ())
+    udp = _ask([plan if plan.udp else nothing for _, plan in plans], tcp=False)
+    tcp = _ask([plan if plan.tcp else nothing for _, plan in plans], tcp=True)
     return [
         _judge(mode, setting, backend, plan, by_udp, by_tcp)
         for (backend, plan), by_udp, by_tcp in zip(plans, udp, tcp, strict=True)
@@ -51,7 +52,9 @@ def _ask(plans: Sequence[RowPlan], *, tcp: bool) -> list[list[Seen]]:
 
 
 def _judge(mode: str, setting: str, backend: str, plan: RowPlan, udp: list[Seen], tcp: list[Seen]) -> Observed:
-    problems = [*ask.problems(plan.questions, udp, "UDP")]
+    problems: list[str] = []
+    if udp:
+        problems += ask.problems(plan.questions, udp, "UDP")
     if tcp:
         problems += ask.problems(plan.questions, tcp, "TCP")
     asked = len(udp) + len(tcp)

@@ -79,15 +79,15 @@ def _inside(place: Place) -> list[RowPlan]:
     straight = [(a, b) for a, b in itertools.product(place.pods, place.their) if a.eni == b.eni]
     across = [(a, b) for a, b in itertools.product(place.pods, place.their) if a.eni != b.eni]
     return [
-        _row("pod -> pod, same node", own, itertools.permutations(local, 2)),
-        _row("pod -> pod, other node, same ENI", own, straight),
-        _row("pod -> pod, other node, across ENIs", own, across),
-        _row("node -> its pod", nodes, ((place.node, pod) for pod in local)),
-        _row("node -> pod of another node", nodes, ((place.node, pod) for pod in place.their)),
-        _row("pod -> its node", own, ((pod, place.node) for pod in local)),
-        _row("pod -> another node", own, ((pod, place.other) for pod in place.pods)),
-        _row("pod -> second VPC CIDR", own, itertools.product(place.pods, place.second)),
-        _row("second VPC CIDR -> pod", own, itertools.product(place.second, place.pods)),
+        pairs("pod -> pod, same node", own, itertools.permutations(local, 2)),
+        pairs("pod -> pod, other node, same ENI", own, straight),
+        pairs("pod -> pod, other node, across ENIs", own, across),
+        pairs("node -> its pod", nodes, ((place.node, pod) for pod in local)),
+        pairs("node -> pod of another node", nodes, ((place.node, pod) for pod in place.their)),
+        pairs("pod -> its node", own, ((pod, place.node) for pod in local)),
+        pairs("pod -> another node", own, ((pod, place.other) for pod in place.pods)),
+        pairs("pod -> second VPC CIDR", own, itertools.product(place.pods, place.second)),
+        pairs("second VPC CIDR -> pod", own, itertools.product(place.second, place.pods)),
     ]
 
 
@@ -95,26 +95,26 @@ def _outside(place: Place, setting: Setting) -> list[RowPlan]:
     node = place.node.endpoint.address
     if place.six:
         return [
-            _row("pod -> internet", "own address", ((pod, place.internet) for pod in place.pods)),
-            _row("pod -> peered network", "own address", ((pod, place.peer) for pod in place.pods)),
-            _row("peered network -> pod", "own address", ((place.peer, pod) for pod in place.pods)),
+            pairs("pod -> internet", "own address", ((pod, place.internet) for pod in place.pods)),
+            pairs("pod -> peered network", "own address", ((pod, place.peer) for pod in place.pods)),
+            pairs("peered network -> pod", "own address", ((place.peer, pod) for pod in place.pods)),
         ]
     public = place.public if setting.snat else ""
     peered = "" if setting.inside or not setting.snat else node
     return [
-        _row(
+        pairs(
             "pod -> internet",
             "public address" if public else "nothing arrives",
             ((pod, place.internet) for pod in place.pods),
             public,
         ),
-        _row(
+        pairs(
             "pod -> peered network",
             "node's address" if peered else "own address",
             ((pod, place.peer) for pod in place.pods),
             peered or None,
         ),
-        _row("peered network -> pod", "own address", ((place.peer, pod) for pod in place.pods)),
+        pairs("peered network -> pod", "own address", ((place.peer, pod) for pod in place.pods)),
     ]
 
 
@@ -183,10 +183,10 @@ def _to(source: Party, target: Party, address: str, port: int, seen_as: str) -> 
     return Question(Probe(source.endpoint, target.endpoint, to=address, port=port), seen_as)
 
 
-def _row(name: str, says: str, pairs: Iterable[tuple[Party, Party]], source: str | None = None) -> RowPlan:
-    """``source`` None: each sender's own address."""
+def pairs(name: str, says: str, parties: Iterable[tuple[Party, Party]], source: str | None = None) -> RowPlan:
+    """A row of (sender, receiver) pairs. ``source`` None: each sender's own address."""
     questions = (
-        Question(Probe(a.endpoint, b.endpoint), a.endpoint.address if source is None else source) for a, b in pairs
+        Question(Probe(a.endpoint, b.endpoint), a.endpoint.address if source is None else source) for a, b in parties
     )
     return RowPlan(name, says, tuple(questions))
 

@@ -45,12 +45,13 @@ class Question:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RowPlan:
-    """One row of the table. ``says``: the expectation, for people. ``tcp``: ask by TCP, too."""
+    """One row of the table. ``says``: the expectation, for people. ``udp``, ``tcp``: ask by that."""
 
     name: str
     says: str
     questions: tuple[Question, ...]
     tcp: bool = True
+    udp: bool = True
 
 
 def rows(world: World, limit: int = 400) -> list[RowPlan]:

@@ -75,7 +75,7 @@ class Ipam:
         pool = Pool(values[s.IP_COOLDOWN_PERIOD], prefixes_first=config.targets.prefixes)
         self.owner = PoolOwner(pool, self.store, ledger, clock, self.tally)
         self.netconf = NetconfClient(values[s.NETCONF_SOCKET])
-        self.manager = EniClient(values[s.ENI_MANAGER_SOCKET])
+        self.manager = EniClient(values[s.ENI_MANAGER_SOCKET], ipv6=config.targets.ipv6)
         self.pending = PendingDelDirectory(values[s.PENDING_DEL_DIR], values[s.VETHPREFIX])
         locks, gate = PodLocks(), WiringGate()
         self.enis = Enis(self.owner, self.netconf, values[s.ENI_MTU])
@@ -170,13 +170,19 @@ class Ipam:
     def _facts(self, facts: NodeFacts) -> None:
         """What eni-manager says of the instance, at start-up and whenever it has restarted."""
         limits, prefixes = facts.limits, self.config.targets.prefixes
+        if prefixes and not limits.prefixes_supported and self.config.targets.ipv6:
+            raise ReasonError(
+                Reason.CONFIG_INVALID,
+                f"ENABLE_IPv6=true on {facts.instance_type}: IPv6 needs prefixes, which only Nitro and bare metal have",
+            )
         if prefixes and not limits.prefixes_supported:
             log.warning("%s has no prefixes; using secondary addresses", facts.instance_type)
             prefixes = False
         max_pods = self.max_pods or pods_by_formula(limits, prefixes=prefixes)
         targets = dataclasses.replace(self.config.targets, prefixes=prefixes, max_pods=max_pods)
         slots = Slots(limits, min(self.values[s.MAX_ENI] or limits.max_enis, limits.max_enis))
-        self.grow.targets = self.shrink.targets = targets
+        self.grow.configured = self.shrink.configured = targets
+        self.owner.pool.set_mode(prefixes=prefixes)
         self.grow.slots = slots
         self.shrink.slots = None if self.config.frozen else slots
 
@@ -250,8 +256,6 @@ class Ipam:
 
 async def start(life: lifecycle.Lifecycle) -> None:
     config = s.load(os.environ)
-    if config.host.ipv6:
-        raise ReasonError(Reason.CONFIG_INVALID, "ENABLE_IPv6=true: IPv6 mode is not part of this version")
     await Ipam(config, life).start()
 
 

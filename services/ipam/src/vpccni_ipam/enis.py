@@ -10,7 +10,7 @@ from typing import Final
 
 from vpccni_api.reasons import ReasonError
 
-from vpccni_ipam.domain.model import EniFacts, EniState, Inventory
+from vpccni_ipam.domain.model import EniFacts, EniState, Inventory, Source
 from vpccni_ipam.domain.names import route_table
 from vpccni_ipam.domain.reconcile import Changes, additions
 from vpccni_ipam.owner import PoolOwner
@@ -34,6 +34,10 @@ class _Failed:
     error: ReasonError
 
 
+def _marks(eni: EniFacts) -> tuple[str, str]:
+    return eni.excluded_why, eni.interface_type
+
+
 class Enis:
     """One per process. ``eni_mtu`` in bytes."""
 
@@ -51,6 +55,7 @@ class Enis:
         self._owner.serve()  # what cooled down before is free for longer than what comes now
         self.generation = inventory.generation
         self.unmanaged = sum(not eni.managed and eni.network_card == 0 for eni in inventory.enis)
+        self.mark(inventory)
         changes = additions(self._owner.pool, inventory)
         for change in changes.added:
             self._add(change.eni_id, change.ips, change.prefixes)
@@ -65,6 +70,20 @@ class Enis:
                 self._add(eni.eni_id, eni.secondary_ips, (*eni.ipv4_prefixes, *eni.ipv6_prefixes))
         await self.set_up(new_enis, APPLY_ENI_TIMEOUT_S)
         return changes
+
+    def mark(self, inventory: Inventory) -> None:
+        """Takes over what EC2's tags say of known ENIs: IMDS knows none."""
+        pool = self._owner.pool
+        for eni in inventory.enis if inventory.source is Source.EC2 else ():
+            known = pool.enis.get(eni.eni_id)
+            if known is None or _marks(known.facts) == _marks(eni):
+                continue
+            if eni.excluded_why != known.facts.excluded_why:
+                log.info(
+                    "ENI %s: %s", eni.eni_id, eni.excluded_why or "gives addresses again", extra={"eni": eni.eni_id}
+                )
+            pool.set_facts(eni)
+            self._owner.changed.set()
 
     async def set_up(self, enis: Iterable[EniFacts], timeout: float) -> None:
         """Applies ENIs side by side, ``timeout`` seconds each; one that fails gives no address until a later try succeeds."""

@@ -11,7 +11,9 @@ from vpccni_kit import telemetry
 from vpccni_kit.backoff import full_jitter
 
 from vpccni_ipam.domain.growth import GrowthStep, Room, Slots, next_step, room_left, servable, takes_addresses
-from vpccni_ipam.domain.targets import Supply, Targets
+from vpccni_ipam.domain.model import AddressMode
+from vpccni_ipam.domain.stock import Supply
+from vpccni_ipam.domain.targets import Targets, in_effect
 from vpccni_ipam.enis import Enis
 from vpccni_ipam.owner import FINAL, PoolOwner
 from vpccni_ipam.ports import EniManager, Grown, GrowthRequest
@@ -21,6 +23,8 @@ STEP_TIMEOUT_S: Final = 120.0
 # (first, longest) pause in seconds after a failed step; what only a person or another node can change is asked rarely.
 _PAUSE_FINAL: Final = (2.0, 120.0)
 _PAUSE: Final = (0.2, 20.0)
+# (first, longest) time in seconds in which single addresses stand in for prefixes that no subnet has.
+_STAND_IN: Final = (60.0, 7200.0)
 # A burst of ADDs is one call: a step whose size depends on the demand waits until none came for this long, or so long in all.
 _QUIET_S: Final = 0.05
 _GATHER_S: Final = 0.25
@@ -36,31 +40,46 @@ class Grow:
         self._owner = owner
         self._enis = enis
         self._manager = manager
-        self.targets = targets
+        self.configured = targets
         self.slots: Slots | None = None
         self.frozen = frozen
         self._attempts = 0
         self._retry_at = 0.0
         self._next: float | None = None
         self._low_since: float | None = None
+        self._prefixes_at: float | None = None
+        self._without_prefix = 0
+
+    @property
+    def targets(self) -> Targets:
+        """Those in effect: single addresses stand in for prefixes while there are none."""
+        return in_effect(self.configured, singles_stand_in=self._owner.pool.singles_stand_in)
+
+    @property
+    def _stopped(self) -> str:
+        return self.frozen or self._owner.cordoned
 
     def room(self) -> Room:
         assert self.slots is not None
-        return room_left(self.slots, self._owner.pool.enis.values(), self._enis.unmanaged)
+        enis, unmanaged = self._owner.pool.enis.values(), self._enis.unmanaged
+        return room_left(self.slots, enis, unmanaged, ipv6=self.configured.ipv6)
 
     def next_try(self) -> float | None:
-        """Monotonic seconds of the next try after a failure; None: nothing to try."""
-        return self._next
+        """Monotonic seconds of the next try after a failure, or of the next try to get prefixes; None: nothing to try."""
+        due = [at for at in (self._next, self._prefixes_at) if at is not None]
+        return min(due, default=None)
 
     def hurry(self) -> None:
         """Something changed for the better (a dependency is back): try at once."""
         self._retry_at = 0.0
+        if self._prefixes_at is not None:
+            self._prefixes_at = 0.0
 
     def triage(self) -> None:
         """Fails the ADDs that no step can serve, also while a step is under way."""
         error = self._owner.growth.error
         blocked = error is not None and self._final() and self._owner.now().mono < self._retry_at
-        self._fail_hopeless(error if blocked else None, growing=not blocked and not self.frozen)
+        self._fail_hopeless(error if blocked else None, growing=not blocked and not self._stopped)
 
     async def __call__(self) -> bool:
         """Takes one step if one is due. True: call again, there may be more to do."""
@@ -68,6 +87,7 @@ class Grow:
         if self.slots is None:
             return False
         owner = self._owner
+        self._prefixes_again()
         step = next_step(self.targets, owner.supply(), self.slots.limits, self.room())
         owner.growth.limit = limit = self._limit(step)
         if limit is not None:
@@ -86,6 +106,27 @@ class Grow:
         self._low_since = None
         return await self._take(step)
 
+    def _prefixes_again(self) -> None:
+        """Once in a while prefixes are tried again: single addresses stop counting, and the pool is low."""
+        if self._prefixes_at is not None and self._owner.now().mono >= self._prefixes_at:
+            self._prefixes_at = None
+            self._owner.pool.singles_stand_in = False
+
+    def _no_prefix(self, error: ReasonError) -> None:
+        """Fragmented subnets: the pool goes on with single addresses."""
+        first, longest = _STAND_IN
+        pause = min(first * 2**self._without_prefix, longest)
+        self._without_prefix += 1
+        self._prefixes_at = self._owner.now().mono + pause
+        self._owner.pool.singles_stand_in = True
+        self._owner.tally.add("vpccni_growth_failures_total", str(error.reason))
+        log.warning(
+            "no prefix to be had, single addresses for the next %.0f s: %s",
+            pause,
+            error,
+            extra={"reason": str(error.reason), "tries": self._without_prefix},
+        )
+
     def _gathering(self) -> bool:
         now = self._owner.now().mono
         self._low_since = now if self._low_since is None else self._low_since
@@ -99,7 +140,7 @@ class Grow:
     def _limit(self, step: GrowthStep | None) -> ReasonError | None:
         """Why no step can be taken although the pool is low; None: one can, or none is needed."""
         if step is not None:
-            return ReasonError(Reason.NODE_NOT_GROWING, self.frozen) if self.frozen else None
+            return ReasonError(Reason.NODE_NOT_GROWING, self._stopped) if self._stopped else None
         supply, slots = self._owner.supply(), self.slots
         if slots is None or supply.available > 0:
             return None
@@ -109,7 +150,7 @@ class Grow:
     def _why_full(self, slots: Slots, supply: Supply) -> ReasonError:
         """Whether it is the number of pods or the instance that ends growth."""
         most = self.targets.max_pods
-        if most and supply.total + self.room().addresses(prefixes=self.targets.prefixes) > most:
+        if most and supply.total + self.room().addresses(self.targets.mode) > most:
             return ReasonError(Reason.MAX_PODS, f"the node holds {supply.total} addresses and runs at most {most} pods")
         kind = "prefixes" if self.targets.prefixes else "secondary addresses"
         others = f", {self._enis.unmanaged} of them not managed" if self._enis.unmanaged else ""
@@ -127,7 +168,7 @@ class Grow:
         supply = owner.supply()
         count = servable(self.targets, supply, self.room() if growing else Room(0, 0, 0))
         if count < supply.waiting:
-            frozen = ReasonError(Reason.NODE_NOT_GROWING, self.frozen) if self.frozen else None
+            frozen = ReasonError(Reason.NODE_NOT_GROWING, self._stopped) if self._stopped else None
             error = because or frozen or self._why_full(slots, supply)
             failed = owner.waiting.fail_beyond(count, error)
             log.warning("%d waiting ADDs failed: %s", failed, error, extra={"reason": str(error.reason)})
@@ -141,7 +182,9 @@ class Grow:
         waiting = owner.waiting.traceparents()
         with doing, telemetry.span("pool.grow", parent=waiting[0] if waiting else "", links=waiting[1:]) as span:
             growth.active, growth.since_unix, growth.traceparent = True, owner.now().unix, span.traceparent
+            mode = self.targets.mode
             span.set("vpccni.want", step.want)
+            span.set("vpccni.mode", mode.value)
             span.set("vpccni.waiting", before.waiting)
             try:
                 grown = await self._manager.ensure_capacity(self._request(step), STEP_TIMEOUT_S)
@@ -154,11 +197,16 @@ class Grow:
                     )
             except ReasonError as error:
                 span.fail(str(error.reason), error.message)
+                if error.reason is Reason.SUBNET_NO_PREFIX and mode is AddressMode.PREFIX_IPV4:
+                    self._no_prefix(error)
+                    return True
                 self._failed(error, step)
                 return False
             finally:
                 growth.active = False
         growth.error, self._attempts, self._retry_at = None, 0, 0.0
+        if mode is AddressMode.PREFIX_IPV4:
+            self._without_prefix = 0
         log.info("pool grew: %s %s", grown.action, grown.eni_id, extra={"eni": grown.eni_id, "want": step.want})
         return True
 
@@ -198,4 +246,4 @@ class Grow:
     def _request(self, step: GrowthStep) -> GrowthRequest:
         assert self.slots is not None
         excluded = tuple(eni_id for eni_id, eni in self._owner.pool.enis.items() if not takes_addresses(eni))
-        return GrowthRequest(step, self.targets.prefixes, self.slots.max_enis, self.slots.reserved_enis, excluded)
+        return GrowthRequest(step, self.targets.mode, self.slots.max_enis, self.slots.reserved_enis, excluded)

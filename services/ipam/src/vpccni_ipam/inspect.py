@@ -9,7 +9,8 @@ from vpccni_kit.health import Dependency, HealthBoard
 from vpccni_ipam.domain.model import AddressState, EniState, PodIdentity, PodKey
 from vpccni_ipam.domain.pool import Pool
 from vpccni_ipam.domain.pool_eni import PoolEni
-from vpccni_ipam.domain.targets import Supply, deficit
+from vpccni_ipam.domain.stock import Supply
+from vpccni_ipam.domain.targets import deficit
 from vpccni_ipam.grow import Grow
 from vpccni_ipam.owner import Growth, PoolOwner
 

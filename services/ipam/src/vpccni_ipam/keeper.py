@@ -93,6 +93,8 @@ class Keeper:
         if await self._reconcile(seen, unsure=unsure):
             return True
         await self._enis.retry_failed()
+        if await self._shrink.make_room():
+            return True
         if await self._grow():
             return True
         return await self._shrink()

@@ -32,12 +32,14 @@ class KernelSync:
     async def host(self, facts: NodeFacts) -> None:
         """Raises ReasonError."""
         self.facts = facts
+        if self._spec.ipv6:
+            self._vpc_cidrs = facts.vpc_ipv6_cidrs
         self._vpc_cidrs = self._vpc_cidrs or facts.vpc_cidrs
         await self._netconf.apply_host(self._spec, facts, self._vpc_cidrs, TIMEOUT_S)
 
     async def vpc_cidrs(self, cidrs: tuple[str, ...]) -> None:
-        """A changed set of VPC CIDRs goes into the rules of the host; what fails is sent with the next change or restart."""
-        if self.facts is None or set(cidrs) == set(self._vpc_cidrs):
+        """A changed set of IPv4 VPC CIDRs goes into the rules of the host; what fails is sent with the next change or restart."""
+        if self.facts is None or self._spec.ipv6 or set(cidrs) == set(self._vpc_cidrs):
             return
         log.info("VPC CIDRs changed", extra={"old": self._vpc_cidrs, "new": cidrs})
         old, self._vpc_cidrs = self._vpc_cidrs, cidrs

@@ -15,7 +15,7 @@ from vpccni_kit.clock import Clock
 from vpccni_ipam.domain.checkpoint import Checkpoint, Ledger
 from vpccni_ipam.domain.model import Assignment, Moment, PodIdentity, PodKey, Wiring
 from vpccni_ipam.domain.pool import Pool
-from vpccni_ipam.domain.targets import Supply
+from vpccni_ipam.domain.stock import Supply
 from vpccni_ipam.hold_back import HoldBack
 from vpccni_ipam.ports import Store
 from vpccni_ipam.tally import Tally
@@ -67,6 +67,8 @@ class PoolOwner:
         self.not_started: ReasonError = ReasonError(Reason.NOT_READY, "start-up has not finished")
         self.tally = tally
         self.held_back = HoldBack()
+        self.cordoned = ""
+        """Why ENIs are neither attached nor given back for now (the node is cordoned or being drained); empty: they are."""
         self.triage: Callable[[], None] = lambda: None
         """Fails waiting ADDs that nothing can serve; called soon after ADDs have begun to wait."""
         self._triage_due = False

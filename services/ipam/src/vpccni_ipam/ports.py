@@ -8,7 +8,16 @@ from typing import Protocol
 
 from vpccni_ipam.domain.giveback import GiveBack
 from vpccni_ipam.domain.growth import GrowthStep
-from vpccni_ipam.domain.model import Assignment, EniFacts, Inventory, NodeFacts, PodIdentity, PodKey, Source
+from vpccni_ipam.domain.model import (
+    AddressMode,
+    Assignment,
+    EniFacts,
+    Inventory,
+    NodeFacts,
+    PodIdentity,
+    PodKey,
+    Source,
+)
 from vpccni_ipam.domain.restore import ObservedPod
 from vpccni_ipam.domain.result import CniResult
 
@@ -72,7 +81,7 @@ class GrowthRequest:
     """One step of growth. ``excluded_enis`` are not to be filled."""
 
     step: GrowthStep
-    prefixes: bool
+    mode: AddressMode
     max_enis: int
     reserved_enis: int = 0
     excluded_enis: tuple[str, ...] = ()

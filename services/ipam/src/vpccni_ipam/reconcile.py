@@ -58,6 +58,8 @@ class Reconcile:
         pool = self._owner.pool
         if seen is not None and seen.source is Source.EC2 and seen.generation < self._enis.generation:
             return False  # older than what was taken over already
+        if seen is not None:
+            self._enis.mark(seen)
         if seen is not None and not unsure and not differs(pool, seen):
             self._settled()
             return False

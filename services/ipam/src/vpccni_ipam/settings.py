@@ -253,6 +253,7 @@ def load(environ: Mapping[str, str]) -> IpamSettings:
         warm_prefix=values[WARM_PREFIX_TARGET],
         prefixes=values[ENABLE_PREFIX_DELEGATION],
         max_pods=values[MAX_PODS],
+        ipv6=values[ENABLE_IPV6],
     )
     return IpamSettings(values, bad, targets, _host_spec(values), values[CHECKPOINT] or values[BACKING_STORE], frozen)
 

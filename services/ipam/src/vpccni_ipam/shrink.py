@@ -8,10 +8,10 @@ from typing import Final
 from vpccni_api.reasons import Reason, ReasonError
 from vpccni_kit import telemetry
 
-from vpccni_ipam.domain.giveback import FromEni, GiveBack, plan_give_back
+from vpccni_ipam.domain.giveback import FromEni, GiveBack, plan_give_back, plan_room
 from vpccni_ipam.domain.growth import Slots
 from vpccni_ipam.domain.model import EniState
-from vpccni_ipam.domain.targets import Targets
+from vpccni_ipam.domain.targets import Targets, in_effect
 from vpccni_ipam.hold_back import SETTLE_S
 from vpccni_ipam.owner import PoolOwner
 from vpccni_ipam.ports import EniManager, Netconf
@@ -34,7 +34,7 @@ class Shrink:
         self._owner = owner
         self._manager = manager
         self._netconf = netconf
-        self.targets = targets
+        self.configured = targets
         self.slots: Slots | None = None
         self._pace_s = pace_s
         self._due: float | None = None
@@ -52,9 +52,14 @@ class Shrink:
         """Releases if something is due. True: the pool changed."""
         if self.slots is None:
             return False
-        now = self._owner.now()
+        owner, now = self._owner, self._owner.now()
         plan = plan_give_back(
-            self.targets, self._owner.supply(), self.slots.limits, self._owner.pool.enis.values(), now.unix
+            self._targets,
+            owner.supply(),
+            self.slots.limits,
+            owner.pool.enis.values(),
+            now.unix,
+            keep_enis=bool(owner.cordoned),
         )
         if not plan:
             self._due = None
@@ -66,6 +71,19 @@ class Shrink:
         self._due = now.mono + self._pace_s
         await self._release(plan)
         return True
+
+    async def make_room(self) -> bool:
+        """Before growth joins another ENI: slots that free addresses of the other mode take up. True: the pool changed."""
+        if self.slots is None or self._owner.cordoned:
+            return False
+        plan = plan_room(self._targets, self._owner.supply(), self.slots.limits, self._owner.pool.enis.values())
+        if plan:
+            await self._release(plan)
+        return bool(plan)
+
+    @property
+    def _targets(self) -> Targets:
+        return in_effect(self.configured, singles_stand_in=self._owner.pool.singles_stand_in)
 
     async def _release(self, plan: GiveBack) -> None:
         """Out of the pool first, then out of EC2: what is on its way out can never be given to a pod."""

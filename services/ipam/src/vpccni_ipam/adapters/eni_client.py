@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Final
 
 from vpccni_api.eni.v1 import eni_pb2 as pb
 from vpccni_api.eni.v1 import eni_pb2_grpc
@@ -10,40 +11,49 @@ from vpccni_api.reasons import Reason
 from vpccni_kit.channel import Channel
 
 from vpccni_ipam.domain.giveback import GiveBack
-from vpccni_ipam.domain.model import EniFacts, InstanceLimits, Inventory, NodeFacts, Source
+from vpccni_ipam.domain.model import AddressMode, EniFacts, InstanceLimits, Inventory, NodeFacts, Source
 from vpccni_ipam.ports import Grown, GrowthRequest
 
+_MODES: Final = {
+    AddressMode.SECONDARY_IP: pb.SECONDARY_IP,
+    AddressMode.PREFIX_IPV4: pb.PREFIX_IPV4,
+    AddressMode.PREFIX_IPV6: pb.PREFIX_IPV6,
+}
 
-def to_eni(eni: pb.Eni) -> EniFacts:
+
+def to_eni(eni: pb.Eni, *, ipv6: bool = False) -> EniFacts:
+    """``ipv6``: pods have IPv6 addresses, else IPv4; addresses of the other family are none of the pool's business."""
     return EniFacts(
         eni_id=eni.eni_id,
         mac=eni.mac,
         device_number=eni.device_number,
         network_card=eni.network_card,
         subnet_id=eni.subnet_id,
-        subnet_cidr=eni.subnet_cidr,
-        primary_ip=eni.primary_ip,
-        secondary_ips=tuple(eni.secondary_ips),
-        ipv4_prefixes=tuple(eni.ipv4_prefixes),
-        ipv6_prefixes=tuple(eni.ipv6_prefixes),
+        subnet_cidr=eni.subnet_ipv6_cidr if ipv6 else eni.subnet_cidr,
+        primary_ip=(eni.ipv6_addresses[0] if eni.ipv6_addresses else "") if ipv6 else eni.primary_ip,
+        secondary_ips=() if ipv6 else tuple(eni.secondary_ips),
+        ipv4_prefixes=() if ipv6 else tuple(eni.ipv4_prefixes),
+        ipv6_prefixes=tuple(eni.ipv6_prefixes) if ipv6 else (),
         interface_type=eni.interface_type or "interface",
         is_primary=eni.is_primary,
         managed=eni.managed,
         attached_unix_s=eni.attached_unix_s,
+        excluded_why=eni.excluded_why,
     )
 
 
-def to_inventory(reply: pb.InventoryResponse) -> Inventory:
+def to_inventory(reply: pb.InventoryResponse, *, ipv6: bool = False) -> Inventory:
     """ENIs that are attaching or detaching are not there yet, or no more."""
-    enis = tuple(to_eni(eni) for eni in reply.enis if eni.status in ("", "attached", "in-use"))
+    enis = tuple(to_eni(eni, ipv6=ipv6) for eni in reply.enis if eni.status in ("", "attached", "in-use"))
     source = Source.EC2 if reply.source == pb.EC2 else Source.IMDS
     return Inventory(enis, source, reply.generation, tuple(reply.vpc_ipv4_cidrs))
 
 
 class EniClient:
-    """ports.EniManager."""
+    """ports.EniManager. ``ipv6``: see ``to_eni``."""
 
-    def __init__(self, socket_path: str) -> None:
+    def __init__(self, socket_path: str, *, ipv6: bool = False) -> None:
+        self._ipv6 = ipv6
         self._channel = Channel(socket_path, "eni-manager", Reason.ENI_MANAGER_UNREACHABLE)
         self._stub = eni_pb2_grpc.EniManagerStub(self._channel.grpc_channel)
 
@@ -67,15 +77,17 @@ class EniClient:
             limits=limits,
             primary_eni=reply.primary_eni,
             vpc_ipv6_cidrs=tuple(reply.vpc_ipv6_cidrs),
+            primary_ipv6=reply.primary_ipv6,
         )
 
     async def inventory(self, source: Source, timeout: float) -> Inventory:
         asked = pb.EC2 if source is Source.EC2 else pb.IMDS
-        return to_inventory(await self._channel.call(self._stub.Inventory, pb.InventoryRequest(source=asked), timeout))
+        reply = await self._channel.call(self._stub.Inventory, pb.InventoryRequest(source=asked), timeout)
+        return to_inventory(reply, ipv6=self._ipv6)
 
     async def ensure_capacity(self, request: GrowthRequest, timeout: float) -> Grown:
         message = pb.EnsureCapacityRequest(
-            mode=pb.PREFIX_IPV4 if request.prefixes else pb.SECONDARY_IP,
+            mode=_MODES[request.mode],
             want=request.step.want,
             whole_eni=request.step.whole_eni,
             max_enis=request.max_enis,
@@ -89,7 +101,7 @@ class EniClient:
             eni_id=reply.eni_id,
             addresses=tuple(reply.addresses),
             prefixes=tuple(reply.prefixes),
-            inventory=to_inventory(reply.inventory),
+            inventory=to_inventory(reply.inventory, ipv6=self._ipv6),
             candidates=tuple(reply.candidates),
         )
 
@@ -102,8 +114,8 @@ class EniClient:
             eni_ids=what.eni_ids,
         )
         reply = await self._channel.call(self._stub.ReleaseCapacity, request, timeout)
-        return to_inventory(reply.inventory)
+        return to_inventory(reply.inventory, ipv6=self._ipv6)
 
     async def watch_inventory(self) -> AsyncIterator[Inventory]:
         async for reply in self._channel.stream(self._stub.WatchInventory, pb.WatchInventoryRequest()):
-            yield to_inventory(reply)
+            yield to_inventory(reply, ipv6=self._ipv6)

@@ -42,7 +42,7 @@ class NetconfClient:
     async def apply_host(self, spec: HostSpec, facts: NodeFacts, vpc_cidrs: tuple[str, ...], timeout: float) -> None:
         host = pb.HostSpec(
             primary_mac=facts.primary_mac,
-            primary_ip=facts.primary_ip,
+            primary_ip=facts.primary_ipv6 if spec.ipv6 else facts.primary_ip,
             vpc_cidrs=vpc_cidrs,
             node_port_support=spec.node_port_support,
             external_snat=spec.external_snat,

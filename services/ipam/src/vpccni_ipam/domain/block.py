@@ -16,10 +16,10 @@ class Block:
     """Addresses that are picked from together; free ones leave in the order in which they became free.
 
     A prefix materialises its addresses lazily, lowest first (network and broadcast address included, as the original
-    does). ``used`` counts assigned, ``cooling`` released addresses that cool down.
+    does). ``used`` counts assigned, ``cooling`` released addresses that cool down. ``late``: see PoolEni.
     """
 
-    __slots__ = ("_base", "_offset", "_size", "_taken", "_v6", "cidr", "cooling", "eni_id", "entry", "free", "members", "rank", "used")  # fmt: skip
+    __slots__ = ("_base", "_offset", "_size", "_taken", "_v6", "cidr", "cooling", "eni_id", "entry", "free", "late", "members", "rank", "used")  # fmt: skip
 
     def __init__(self, eni_id: str, rank: int, cidr: str = "") -> None:
         self.eni_id = eni_id
@@ -30,6 +30,7 @@ class Block:
         self.free: collections.OrderedDict[str, None] = collections.OrderedDict()
         self.members: set[str] = set()
         self.entry = NOWHERE
+        self.late = False
         self._taken: set[int] = set()
         self._base = self._offset = self._size = 0
         self._v6 = False

@@ -6,12 +6,14 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Final
 
+from vpccni_ipam.domain.growth import Room, next_step, takes_addresses
 from vpccni_ipam.domain.model import EniState, InstanceLimits
 from vpccni_ipam.domain.pool_eni import PoolEni
+from vpccni_ipam.domain.stock import Supply
 from vpccni_ipam.domain.targets import (
     PREFIX_SIZE,
-    Supply,
     Targets,
+    is_low,
     over_addresses,
     over_prefixes,
     spare_eni,
@@ -19,6 +21,7 @@ from vpccni_ipam.domain.targets import (
 
 MIN_ENI_AGE_S: Final = 60.0
 """An ENI younger than this is kept: it was just attached because it was needed."""
+_ALL: Final = 1 << 30
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -28,6 +31,9 @@ class FromEni:
     eni_id: str
     ips: tuple[str, ...] = ()
     prefixes: tuple[str, ...] = ()
+
+    def __add__(self, more: FromEni) -> FromEni:
+        return FromEni(self.eni_id, self.ips + more.ips, self.prefixes + more.prefixes)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -55,7 +61,7 @@ def _removable(eni: PoolEni, now_unix: float) -> bool:
 
 def eni_to_release(targets: Targets, enis: Iterable[PoolEni], now_unix: float) -> str | None:
     """The first ENI (highest device number first) that has no pods and without which the other ENIs still meet the targets."""
-    enis = [eni for eni in enis if eni.state is EniState.USABLE]
+    enis = [eni for eni in enis if eni.gives]
     unit = PREFIX_SIZE if targets.prefixes else 1
     warm_ip = -(-targets.warm_ip // unit) * unit
     minimum = -(-targets.minimum_ip // unit) * unit
@@ -75,30 +81,76 @@ def eni_to_release(targets: Targets, enis: Iterable[PoolEni], now_unix: float) -
 
 
 def plan_give_back(
-    targets: Targets, supply: Supply, limits: InstanceLimits, enis: Iterable[PoolEni], now_unix: float
+    targets: Targets,
+    supply: Supply,
+    limits: InstanceLimits,
+    enis: Iterable[PoolEni],
+    now_unix: float,
+    *,
+    keep_enis: bool = False,
 ) -> GiveBack:
-    """A whole ENI first (fewer EC2 calls than emptying it); else what is over the target, from the emptiest ENI first."""
+    """A whole ENI first (fewer EC2 calls than emptying it); else what is over the target, from the emptiest ENI first.
+
+    What no pod will get comes with it: everything free on an excluded ENI and, when the targets are met without it, free
+    addresses of the mode that is not in use. ``keep_enis``: the node is cordoned.
+    """
     enis = list(enis)
-    empty = any(_removable(eni, now_unix) for eni in enis)
-    if empty and supply.waiting == 0 and spare_eni(targets, supply, limits, empty_secondary=empty):
-        eni_id = eni_to_release(targets, enis, now_unix)
-        if eni_id is not None:
-            return GiveBack(eni_ids=(eni_id,))
+    if not keep_enis and (eni_id := _spare(targets, supply, limits, enis, now_unix)):
+        return GiveBack(eni_ids=(eni_id,))
     left = over_prefixes(targets, supply) if targets.prefixes else over_addresses(targets, supply)
+    other_mode_too = supply.other_mode > 0 and not is_low(targets, supply, limits)
     plan: list[FromEni] = []
     usable = [eni for eni in enis if eni.state is EniState.USABLE and not eni.facts.is_trunk]
     for eni in sorted(usable, key=lambda e: (e.used, e.facts.network_card, -e.facts.device_number)):
-        if left <= 0:
-            break
-        found = _freeable(eni, left, prefixes=targets.prefixes)
+        if eni.facts.excluded_why:
+            found = _freeable(eni, _ALL, prefixes=True) + _freeable(eni, _ALL, prefixes=False)
+        else:
+            found = _freeable(eni, left, prefixes=targets.prefixes)
+            left -= len(found.ips) + len(found.prefixes)
+            if other_mode_too:
+                found += _freeable(eni, _ALL, prefixes=not targets.prefixes)
+        if found.ips or found.prefixes:
+            plan.append(found)
+    return GiveBack(addresses=tuple(plan))
+
+
+def plan_room(targets: Targets, supply: Supply, limits: InstanceLimits, enis: Iterable[PoolEni]) -> GiveBack:
+    """Slots for what is short, made on attached ENIs from free addresses of the other mode: a full ENI need not be joined by
+    another one when ENABLE_PREFIX_DELEGATION has been changed, or when prefixes are to be had again."""
+    enis = [eni for eni in enis if takes_addresses(eni) and eni.state is EniState.USABLE]
+    per_eni = limits.slots_per_eni
+    if not supply.other_mode or targets.ipv6 or any(eni.slots_used < per_eni for eni in enis):
+        return GiveBack()
+    step = next_step(targets, supply, limits, Room(per_eni, 0, per_eni))
+    if step is None:
+        return GiveBack()
+    left = step.want
+    plan: list[FromEni] = []
+    for eni in sorted(enis, key=lambda e: (-e.used, e.rank)):
+        found = _freeable(eni, left, prefixes=not targets.prefixes)
         left -= len(found.ips) + len(found.prefixes)
         if found.ips or found.prefixes:
             plan.append(found)
     return GiveBack(addresses=tuple(plan))
 
 
+def _spare(
+    targets: Targets, supply: Supply, limits: InstanceLimits, enis: list[PoolEni], now_unix: float
+) -> str | None:
+    """The ENI that can go."""
+    excluded = [eni for eni in enis if eni.facts.excluded_why and _removable(eni, now_unix)]
+    if excluded:
+        return max(excluded, key=lambda e: e.rank).facts.eni_id
+    empty = any(_removable(eni, now_unix) for eni in enis)
+    if empty and supply.waiting == 0 and spare_eni(targets, supply, limits, empty_secondary=empty):
+        return eni_to_release(targets, enis, now_unix)
+    return None
+
+
 def _freeable(eni: PoolEni, count: int, *, prefixes: bool) -> FromEni:
     """Up to ``count`` items: the ones that would be given to a pod last."""
+    if count <= 0:
+        return FromEni(eni.facts.eni_id)
     if prefixes:
         free = [block.cidr for block in eni.prefixes if not block.used and not block.cooling]
         return FromEni(eni.facts.eni_id, prefixes=tuple(reversed(free))[:count])

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
+from typing import Final
 
-from vpccni_ipam.domain.model import EniState, InstanceLimits
+from vpccni_ipam.domain.model import AddressMode, EniState, InstanceLimits
 from vpccni_ipam.domain.pool_eni import PoolEni
-from vpccni_ipam.domain.targets import PREFIX_SIZE, Supply, Targets, is_low, short_addresses, short_prefixes
+from vpccni_ipam.domain.stock import Supply
+from vpccni_ipam.domain.targets import PREFIX_SIZE, Targets, is_low, short_addresses, short_prefixes
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -31,8 +33,15 @@ class Room:
     def slots(self) -> int:
         return self.attached + self.new_enis * self.slots_per_eni
 
-    def addresses(self, *, prefixes: bool) -> int:
-        return self.slots * (PREFIX_SIZE if prefixes else 1)
+    def addresses(self, mode: AddressMode) -> int:
+        return self.slots * _SLOT_SIZE[mode]
+
+
+_SLOT_SIZE: Final = {
+    AddressMode.SECONDARY_IP: 1,
+    AddressMode.PREFIX_IPV4: PREFIX_SIZE,
+    AddressMode.PREFIX_IPV6: 1 << 48,
+}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -45,13 +54,18 @@ class GrowthStep:
 
 
 def takes_addresses(eni: PoolEni) -> bool:
-    return eni.state in (EniState.USABLE, EniState.ATTACHING) and not eni.facts.is_trunk
+    """Whether eni-manager fills it: set up or being so, an ordinary interface, its subnet not excluded."""
+    ordinary = eni.facts.interface_type == "interface" and not eni.facts.excluded_why
+    return ordinary and eni.state in (EniState.USABLE, EniState.ATTACHING)
 
 
-def room_left(slots: Slots, enis: Iterable[PoolEni], unmanaged: int) -> Room:
-    """``unmanaged``: ENIs attached to the same card that are not in the pool; they occupy slots all the same."""
+def room_left(slots: Slots, enis: Iterable[PoolEni], unmanaged: int, *, ipv6: bool = False) -> Room:
+    """``unmanaged``: ENIs attached to the same card that are not in the pool; they occupy slots all the same.
+
+    ``ipv6``: an ENI has room for one /80 prefix.
+    """
     enis = list(enis)
-    per_eni = slots.limits.slots_per_eni
+    per_eni = 1 if ipv6 else slots.limits.slots_per_eni
     attached = sum(max(0, per_eni - eni.slots_used) for eni in enis if takes_addresses(eni))
     new = max(0, slots.max_enis - slots.reserved_enis - unmanaged - len(enis))
     return Room(attached, new, per_eni)
@@ -62,6 +76,8 @@ def next_step(targets: Targets, supply: Supply, limits: InstanceLimits, room: Ro
     if not is_low(targets, supply, limits) or room.slots == 0:
         return None
     may_create = room.new_enis > 0
+    if targets.ipv6:
+        return GrowthStep(1, False, may_create)
     if targets.prefixes:
         return GrowthStep(max(1, short_prefixes(targets, supply)), False, may_create)
     if targets.by_address:
@@ -71,8 +87,8 @@ def next_step(targets: Targets, supply: Supply, limits: InstanceLimits, room: Ro
 
 def servable(targets: Targets, supply: Supply, room: Room) -> int:
     """How many waiting ADDs can be served without any pod leaving: what is free, on its way, cooling, or can be grown."""
-    at_hand = supply.free + supply.incoming + supply.cooling
-    growth = room.addresses(prefixes=targets.prefixes)
+    at_hand = supply.free + supply.incoming + supply.cooling + supply.other_mode
+    growth = room.addresses(targets.mode)
     if targets.max_pods:
         growth = min(growth, max(0, targets.max_pods - supply.total))
     return at_hand + growth

@@ -25,6 +25,14 @@ class EniState(enum.StrEnum):
     RELEASING = "releasing"
 
 
+class AddressMode(enum.StrEnum):
+    """What a step of growth adds to an ENI: single secondary addresses, IPv4 /28 prefixes, or an IPv6 /80 prefix."""
+
+    SECONDARY_IP = "secondary-ip"
+    PREFIX_IPV4 = "prefix-ipv4"
+    PREFIX_IPV6 = "prefix-ipv6"
+
+
 class Moment(NamedTuple):
     """One reading of both clocks in seconds: ``mono`` for waiting, ``unix`` for what is shown and stored."""
 
@@ -88,7 +96,10 @@ class Cooling:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class EniFacts:
-    """One attached ENI as EC2 or IMDS tells it. ``secondary_ips`` leaves the primary out; ``attached_unix_s`` 0: not known."""
+    """One attached ENI as EC2 or IMDS tells it. ``secondary_ips`` leaves the primary out; ``attached_unix_s`` 0: not known.
+
+    ``excluded_why``: why its pods keep their addresses but no further pod gets one (its subnet's tags); empty: it gives.
+    """
 
     eni_id: str
     mac: str = ""
@@ -104,6 +115,7 @@ class EniFacts:
     is_primary: bool = False
     managed: bool = True
     attached_unix_s: float = 0.0
+    excluded_why: str = ""
 
     @property
     def is_trunk(self) -> bool:
@@ -161,3 +173,4 @@ class NodeFacts:
     limits: InstanceLimits
     primary_eni: str = ""
     vpc_ipv6_cidrs: tuple[str, ...] = ()
+    primary_ipv6: str = ""

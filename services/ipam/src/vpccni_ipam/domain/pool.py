@@ -23,8 +23,8 @@ from vpccni_ipam.domain.model import (
     PodKey,
     Wiring,
 )
-from vpccni_ipam.domain.pool_eni import LAST_RESORT, Order, PoolEni
-from vpccni_ipam.domain.targets import Supply
+from vpccni_ipam.domain.pool_eni import Order, PoolEni
+from vpccni_ipam.domain.stock import Supply, take_stock
 
 
 @dataclasses.dataclass(slots=True)
@@ -42,12 +42,14 @@ class _Cool:
 class Pool:
     """See the module docstring. ``cooldown_s`` >= 0: seconds between release and reuse.
 
-    ``prefixes_first``: prefix delegation; secondary IPs are then used only when no prefix has room.
+    ``prefixes_first``: prefix delegation; addresses of the other mode are then used only when nothing else is free.
     """
 
     def __init__(self, cooldown_s: float, *, prefixes_first: bool = False) -> None:
         self.cooldown_s = cooldown_s
-        self._prefixes_first = prefixes_first
+        self._prefixes = prefixes_first
+        self.singles_stand_in = False
+        """No prefix is to be had: single addresses count as supply, like prefixes."""
         self.enis: dict[str, PoolEni] = {}
         self._order = Order()
         self._held: dict[PodKey, _Held] = {}
@@ -157,6 +159,16 @@ class Pool:
             if cool.address not in self._holder:
                 self._cooling[cool.address] = _Cool(cool, None)
 
+    def set_mode(self, *, prefixes: bool) -> None:
+        """Changes what new pods get; pods that run keep what they have."""
+        if prefixes == self._prefixes:
+            return
+        self._prefixes = prefixes
+        for eni in self.enis.values():
+            for block in eni.blocks.values():
+                block.late = block.is_prefix is not prefixes
+                self._order.refresh(eni, block)
+
     # -- ENIs and their addresses -------------------------------------------------------------------------------------
 
     def add_eni(self, facts: EniFacts, route_table: int, state: EniState, now: Moment) -> None:
@@ -171,6 +183,12 @@ class Pool:
         eni.facts = facts
         eni.route_table = route_table
         self.set_state(facts.eni_id, state)
+
+    def set_facts(self, facts: EniFacts) -> None:
+        """New facts of a known ENI: a tag that takes its subnet out, or puts it in again."""
+        eni = self.enis[facts.eni_id]
+        eni.facts = facts
+        self.set_state(facts.eni_id, eni.state)
 
     def set_state(self, eni_id: str, state: EniState) -> None:
         eni = self.enis[eni_id]
@@ -290,30 +308,15 @@ class Pool:
 
     def supply(self, waiting: int = 0) -> Supply:
         """Sums over the ENIs that can give addresses (and, as ``incoming``, those that are being set up)."""
-        total = assigned = cooling = free = incoming = quarantined = prefixes = free_prefixes = 0
-        for eni in self.enis.values():
-            if eni.state in (EniState.QUARANTINED, EniState.RELEASING):
-                quarantined += eni.used
-                continue
-            usable = eni.state is EniState.USABLE
-            total += eni.total
-            assigned += eni.used
-            cooling += eni.cooling
-            free, incoming = (free + eni.free, incoming) if usable else (free, incoming + eni.free)
-            for block in eni.prefixes:
-                prefixes += 1
-                free_prefixes += not block.used and not block.cooling
-        quarantined += sum(1 for held in self._held.values() if held.block is None)
-        return Supply(total, assigned, cooling, free, incoming, quarantined, prefixes, free_prefixes, waiting)
+        homeless = sum(1 for held in self._held.values() if held.block is None)
+        return take_stock(self.enis.values(), homeless, waiting, singles_stand_in=self.singles_stand_in)
 
     # -- order --------------------------------------------------------------------------------------------------------
 
     def _new_block(self, eni: PoolEni, cidr: str) -> Block:
         self._ranks += 1
-        rank = self._ranks
-        if self._prefixes_first and not cidr:
-            rank += LAST_RESORT
-        block = Block(eni.facts.eni_id, rank, cidr)
+        block = Block(eni.facts.eni_id, self._ranks, cidr)
+        block.late = bool(cidr) is not self._prefixes
         eni.blocks[cidr] = block
         eni.by_rank[block.rank] = block
         return block

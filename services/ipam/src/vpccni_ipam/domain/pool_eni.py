@@ -10,12 +10,16 @@ from vpccni_ipam.domain.model import EniFacts, EniState
 
 _RANK_BITS: Final = 48
 _RANKS: Final = (1 << _RANK_BITS) - 1
-LAST_RESORT: Final = 1 << 40
-"""Blocks of this rank and above come after every other of their ENI, however full they are."""
+# More than the pods of an ENI: what comes late comes after everything else, however full it is.
+_LATE: Final = 1 << 12
 
 
 class PoolEni:
-    """One ENI of the pool. ``used`` counts its assigned addresses; ``ready`` its blocks with free ones, fullest first."""
+    """One ENI of the pool. ``used`` counts its assigned addresses; ``ready`` its blocks with free ones, fullest first.
+
+    Blocks are ``late`` while they are of the mode that is not in use (single addresses with prefix delegation, prefixes
+    without): pods get their addresses only when nothing else is free, and they are given back when no pod has them.
+    """
 
     __slots__ = (
         "blocks",
@@ -46,12 +50,23 @@ class PoolEni:
         self.entry = NOWHERE
 
     @property
+    def gives(self) -> bool:
+        """Whether pods may get addresses of it."""
+        return self.state is EniState.USABLE and not self.facts.excluded_why
+
+    @property
     def free(self) -> int:
-        return sum(block.free_count for block in self.blocks.values())
+        """Free addresses of the mode in use."""
+        return sum(block.free_count for block in self.blocks.values() if not block.late)
+
+    @property
+    def late_free(self) -> int:
+        """Free addresses of the other mode."""
+        return sum(block.free_count for block in self.blocks.values() if block.late)
 
     @property
     def total(self) -> int:
-        return sum(block.size for block in self.blocks.values())
+        return sum(block.size for block in self.blocks.values()) - self.late_free
 
     @property
     def prefixes(self) -> tuple[Block, ...]:
@@ -92,8 +107,8 @@ class Order:
     def refresh(self, eni: PoolEni, block: Block) -> None:
         """Puts the block, and then its ENI, where they belong after one of them changed."""
         wanted = NOWHERE
-        if eni.state is EniState.USABLE and block.free_count > 0:
-            wanted = (-block.used << _RANK_BITS) + block.rank if block.rank < LAST_RESORT else block.rank
+        if block.free_count > 0 and eni.gives:
+            wanted = ((_LATE - block.used if block.late else -block.used) << _RANK_BITS) + block.rank
         if wanted != block.entry:
             _move(eni.ready, block.entry, wanted)
             block.entry = wanted
@@ -106,7 +121,10 @@ class Order:
         self.place(eni)
 
     def place(self, eni: PoolEni) -> None:
-        wanted = (-eni.used << _RANK_BITS) + eni.rank if eni.ready else NOWHERE
+        wanted = NOWHERE
+        if eni.ready:
+            late = eni.by_rank[eni.ready[0] & _RANKS].late
+            wanted = ((_LATE - eni.used if late else -eni.used) << _RANK_BITS) + eni.rank
         if wanted != eni.entry:
             _move(self._ready, eni.entry, wanted)
             eni.entry = wanted

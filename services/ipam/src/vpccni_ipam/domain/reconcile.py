@@ -46,6 +46,8 @@ def _held(eni: PoolEni) -> tuple[frozenset[str], frozenset[str]]:
 
 
 def _listed(eni: EniFacts) -> tuple[frozenset[str], frozenset[str]]:
+    if eni.is_trunk:
+        return frozenset(), frozenset()
     return frozenset(eni.secondary_ips), frozenset((*eni.ipv4_prefixes, *eni.ipv6_prefixes))
 
 
@@ -71,7 +73,7 @@ def additions(pool: Pool, ec2: Inventory) -> Changes:
         if known is None:
             new.append(eni)
             continue
-        if known.state is EniState.RELEASING:
+        if known.state is EniState.RELEASING or eni.is_trunk:
             continue
         have_ips, have_prefixes = _held(known)
         ips = tuple(ip for ip in eni.secondary_ips if ip not in have_ips)

@@ -7,7 +7,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Final
 
-from vpccni_ipam.domain.model import InstanceLimits
+from vpccni_ipam.domain.model import AddressMode, InstanceLimits
+from vpccni_ipam.domain.stock import Supply as Supply
 
 PREFIX_SIZE: Final = 16
 """Addresses of an IPv4 /28 prefix."""
@@ -25,7 +26,10 @@ def pods_by_formula(limits: InstanceLimits, *, prefixes: bool) -> int:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Targets:
-    """The WARM_* and MINIMUM_IP_TARGET settings; 0 is "not set" for all but ``warm_eni``. ``max_pods`` 0: no cap."""
+    """The WARM_* and MINIMUM_IP_TARGET settings; 0 is "not set" for all but ``warm_eni``. ``max_pods`` 0: no cap.
+
+    ``ipv6``: one /80 prefix serves every pod that a node can run; the warm targets do not apply.
+    """
 
     warm_eni: int = 1
     warm_ip: int = 0
@@ -33,35 +37,26 @@ class Targets:
     warm_prefix: int = 0
     prefixes: bool = False
     max_pods: int = 0
+    ipv6: bool = False
 
     @property
     def by_address(self) -> bool:
         """WARM_IP_TARGET or MINIMUM_IP_TARGET is set: they overrule the ENI and prefix targets."""
         return self.warm_ip > 0 or self.minimum_ip > 0
 
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Supply:
-    """What the pool holds. ``incoming``: free addresses of ENIs that are being set up. ``waiting``: ADDs without an address.
-
-    ``total`` = assigned + cooling + free + incoming; ``quarantined`` is apart. ``free_prefixes`` have nothing assigned or
-    cooling.
-    """
-
-    total: int = 0
-    assigned: int = 0
-    cooling: int = 0
-    free: int = 0
-    incoming: int = 0
-    quarantined: int = 0
-    prefixes: int = 0
-    free_prefixes: int = 0
-    waiting: int = 0
-
     @property
-    def available(self) -> int:
-        """Free addresses left after the waiting ADDs are served; negative when they cannot all be."""
-        return self.free + self.incoming - self.waiting
+    def mode(self) -> AddressMode:
+        if self.ipv6:
+            return AddressMode.PREFIX_IPV6
+        return AddressMode.PREFIX_IPV4 if self.prefixes else AddressMode.SECONDARY_IP
+
+
+def in_effect(targets: Targets, *, singles_stand_in: bool) -> Targets:
+    """The targets while no prefix is to be had: as many single addresses as the prefixes would have had."""
+    if not singles_stand_in or targets.ipv6 or not targets.prefixes:
+        return targets
+    warm_ip = targets.warm_ip if targets.by_address else max(targets.warm_prefix * PREFIX_SIZE, 1)
+    return dataclasses.replace(targets, prefixes=False, warm_ip=warm_ip)
 
 
 def _ceil_div(number: int, by: int) -> int:
@@ -91,9 +86,11 @@ def short_prefixes(targets: Targets, supply: Supply) -> int:
 
 def over_prefixes(targets: Targets, supply: Supply) -> int:
     """Whole free prefixes that can be spared."""
+    if targets.ipv6:
+        return 0
     if not targets.by_address:
         return max(supply.free_prefixes - targets.warm_prefix, 0) if supply.waiting == 0 else 0
-    in_use = supply.assigned + supply.cooling + supply.waiting
+    in_use = supply.assigned + supply.cooling - supply.singles_in_use + supply.waiting
     return max(
         0,
         min(
@@ -106,6 +103,8 @@ def over_prefixes(targets: Targets, supply: Supply) -> int:
 
 def is_low(targets: Targets, supply: Supply, limits: InstanceLimits) -> bool:
     """True when the pool should grow (if it can)."""
+    if targets.ipv6:
+        return supply.prefixes == 0
     if targets.max_pods and supply.total >= targets.max_pods:
         return False
     if targets.by_address:
@@ -123,6 +122,8 @@ def is_high(targets: Targets, supply: Supply) -> bool:
 
 def spare_eni(targets: Targets, supply: Supply, limits: InstanceLimits, *, empty_secondary: bool) -> bool:
     """True when a whole ENI may be looked at for release. ``empty_secondary``: there is a non-primary ENI without pods."""
+    if targets.ipv6:
+        return False
     if targets.by_address:
         return True
     if targets.prefixes:
@@ -132,7 +133,9 @@ def spare_eni(targets: Targets, supply: Supply, limits: InstanceLimits, *, empty
 
 
 def deficit(targets: Targets, supply: Supply, limits: InstanceLimits) -> int:
-    """For people: addresses short of the target; negative: over it."""
+    """For people: addresses short of the target; negative: over it. IPv6: prefixes short."""
+    if targets.ipv6:
+        return 1 if supply.prefixes == 0 else 0
     if targets.by_address:
         return short_addresses(targets, supply) or -over_addresses(targets, supply)
     if targets.prefixes:

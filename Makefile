@@ -7,7 +7,7 @@ MEMBERS := proto services/kit services/ipam services/netconf services/eni-manage
 PYPROJECTS := pyproject.toml $(addsuffix /pyproject.toml,$(MEMBERS))
 STAMPS := build/stamps
 
-.PHONY: datapath help setup plugin proto chart demo test lint format bench fleet clean pin
+.PHONY: datapath help setup plugin proto chart demo test lint format bench fleet jaeger clean pin
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -56,6 +56,9 @@ datapath: setup ## the packet table: every path by address mode, SNAT setting an
 
 fleet: $(STAMPS)/venv ## a day of 1,000 nodes in virtual time, for five warm-target settings; build/fleet.json, build/fleet.png
 	@$(PY) -m vpccni_lab.fleet
+
+jaeger: setup ## a real Jaeger beside the lab: the trace of an ADD that waits, read back, checked, drawn (build/trace.png)
+	@$(PY) tests/observe/show_jaeger.py
 
 pin: ## re-pin requirements.txt from the pyproject.toml files
 	.ci/pin --upgrade

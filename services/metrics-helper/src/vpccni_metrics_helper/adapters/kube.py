@@ -112,8 +112,10 @@ def _ports(pod: Mapping[str, Any]) -> tuple[int, ...]:
 def parse(text: str) -> Scrape:
     """Samples of a scrape in Prometheus's text format. Raises ReasonError(INTERNAL) for anything else."""
     found = {}
+    # Without the types: of a counter the parser would change the name to one with _total.
+    untyped = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("# TYPE"))
     try:
-        for family in text_string_to_metric_families(text):
+        for family in text_string_to_metric_families(untyped):
             for sample in family.samples:
                 found[sample.name, tuple(sorted(sample.labels.items()))] = float(sample.value)
     except ValueError as error:

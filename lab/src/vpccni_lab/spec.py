@@ -17,8 +17,9 @@ LAB_NAME: Final = re.compile(r"[a-z][a-z0-9]{0,11}")
 HOST_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,30}")
 RESERVED: Final = ("vpc", "igw", "internet", "peer")
 """Names of the fabric's own namespaces."""
-CNIS: Final = ("vpccni", "none")
-"""What wires pods on a node: our three services, or nothing (a plain host, or a CNI that the user starts)."""
+CNIS: Final = ("vpccni", "later", "none")
+"""What wires pods on a node: our three services; our services, but not started before ``vpclab service NODE all start``; or
+nothing (a plain host, or a CNI that the user starts)."""
 
 IPTABLES: Final = ("", "legacy", "nft")
 """Which of Debian's two iptables: as on this machine, or chosen by update-alternatives in the node."""

@@ -77,7 +77,7 @@ def test_bad_words_are_named(words: list[str], says: str) -> None:
         ("nodes: [{name: a}]", "nodes[0]"),
         ("nodes: [{name: vpc, subnet: a}]", "node name"),
         ("nodes: [{name: n, subnet: nowhere}]", "subnet = 'nowhere'"),
-        ("nodes: [{name: n, subnet: a, cni: other}]", "one of vpccni, none"),
+        ("nodes: [{name: n, subnet: a, cni: other}]", "one of vpccni, later, none"),
         ("cni: {veth_prefix: abcde}", "at most 4 characters"),
     ],
 )

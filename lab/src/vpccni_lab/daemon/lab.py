@@ -70,6 +70,9 @@ class Lab:
         for node_spec in self.spec.nodes:
             await self._boot(node_spec)
             progress(self._describe(node_spec))
+        for node_spec in self.spec.nodes:
+            if node_spec.cni == "later":
+                self._prepare_cni(node_spec)
         await asyncio.gather(*(self._start_cni(node, progress) for node in self.spec.nodes if node.cni == "vpccni"))
 
     async def close(self) -> None:
@@ -149,7 +152,7 @@ class Lab:
                 plan.ENI_MTU,
             )
             holder = boot.start_holder(node_spec.name, eni.private_ip, where, directory, node_spec.iptables)
-            ours = {"aws-cni": self._plugin_binary()} if node_spec.cni == "vpccni" else {}
+            ours = {"aws-cni": self._plugin_binary()} if node_spec.cni != "none" else {}
             debian = {path.name: path for path in DEBIAN_PLUGINS.glob("*")}
             boot.install_plugins(directory, copied=ours, linked=debian)
             return holder
@@ -197,9 +200,21 @@ class Lab:
         return binary
 
     async def _start_cni(self, node_spec: NodeSpec, progress: Progress) -> None:
+        begin = time.monotonic()
+        node = self._prepare_cni(node_spec)
+        for service in self.services[node.name].values():
+            await self._in_thread(service.start)
+        await self.wait_ready(node.name)
+        conf = json.dumps(labspec.conflist(self.spec.cni), indent=1)
+        target = node.directory / "cni-conf" / CONFLIST
+        temporary = target.with_name(f".{CONFLIST}.tmp")
+        temporary.write_text(conf)
+        temporary.rename(target)
+        progress(f"{node.name}: services ready after {time.monotonic() - begin:.1f} s")
+
+    def _prepare_cni(self, node_spec: NodeSpec) -> Node:
         node = self.nodes[node_spec.name]
         env = services.environment(node, {**self.spec.env, **node_spec.env}, traces=self.spec.traces)
-        begin = time.monotonic()
         self.services[node.name] = {
             spec.name: Service(
                 spec,
@@ -210,15 +225,7 @@ class Lab:
             )
             for spec in services.SERVICES
         }
-        for service in self.services[node.name].values():
-            await self._in_thread(service.start)
-        await self.wait_ready(node.name)
-        conf = json.dumps(labspec.conflist(self.spec.cni), indent=1)
-        target = node.directory / "cni-conf" / CONFLIST
-        temporary = target.with_name(f".{CONFLIST}.tmp")
-        temporary.write_text(conf)
-        temporary.rename(target)
-        progress(f"{node.name}: services ready after {time.monotonic() - begin:.1f} s")
+        return node
 
     def _describe(self, node_spec: NodeSpec) -> str:
         node = self.nodes[node_spec.name]

@@ -197,6 +197,20 @@ def test_apply_pods_leaves_exactly_the_listed_pods(data: st.DataObject) -> None:
     assert {rule.dst for rule in kernel.node.rules if rule.priority == 512 and not rule.src} >= by_main
 
 
+def test_a_pod_whose_table_is_not_known_keeps_its_rule() -> None:
+    """After a restore from a checkpoint that did not have it."""
+    kernel, desired = ModelKernel(*LINKS), Desired()
+    kernel.node.rules += BUILT_IN
+    assert apply_eni(kernel, desired, eni(1)) is not None
+    one = pod(1, 1)
+    setup_pod(kernel, desired, one)
+    rules = list(kernel.node.rules)
+    fresh = Desired()
+    assert apply_pods(kernel, fresh, kernel, [dataclasses.replace(one, route_table=0)]).changes == 0
+    assert kernel.node.rules == rules and fresh.pods[one.host_veth].spec.route_table == 2
+    assert repair(kernel, fresh).mended == ()
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_teardown_of_all_pods_leaves_what_was_before(data: st.DataObject) -> None:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from vpccni_netconf.desired import Desired, HeldPod
 from vpccni_netconf.domain.diff import diff
 from vpccni_netconf.domain.links import leftover_links, trunk_link
-from vpccni_netconf.domain.names import HASH_DIGITS, MAIN_TABLE
-from vpccni_netconf.domain.objects import LinkFacts, Object
+from vpccni_netconf.domain.names import FROM_POD, HASH_DIGITS, MAIN_TABLE, host_cidr
+from vpccni_netconf.domain.objects import Object, Observed
 from vpccni_netconf.domain.plan_pod import links_of, owned_pods, plan_pod_host, sysctls_of, tables_of
 from vpccni_netconf.domain.spec import PodSpec
 from vpccni_netconf.ports import Background, Kernel, Query
@@ -30,7 +30,7 @@ def apply_pods(kernel: Kernel, desired: Desired, background: Background, specs: 
     sysctls = tuple(path for spec in specs for path in sysctls_of(spec))
     observed = kernel.host.observe(Query((4, 6), rules=True, tables=tuple(sorted(tables)), sysctls=sysctls))
     links = {link.name: link for link in observed.links}
-    held = [_held(desired, spec, links.get(spec.host_veth)) for spec in specs]
+    held = [_held(desired, spec, observed) for spec in specs]
     wanted: list[Object] = []
     for pod in held:
         wanted += plan_pod_host(pod.spec, pod.host_mac, trunk_link(pod.spec, observed.links))
@@ -51,11 +51,17 @@ def apply_pods(kernel: Kernel, desired: Desired, background: Background, specs: 
     return PodsResult(outcome.changes + len(leftovers), missing)
 
 
-def _held(desired: Desired, spec: PodSpec, link: LinkFacts | None) -> HeldPod:
-    """MAC and MTU as this process gave them; else, of a pod that was wired by another, as they are."""
+def _held(desired: Desired, spec: PodSpec, observed: Observed) -> HeldPod:
+    """MAC and MTU as this process gave them; else, of a pod that was wired by another, as they are. A table that is not known
+    (0) is the one that the pod's rule names now."""
+    if spec.route_table == 0:
+        own = host_cidr(spec.address)
+        tables = (rule.table for rule in observed.rules if rule.priority == FROM_POD and rule.src == own)
+        spec = dataclasses.replace(spec, route_table=next(tables, 0))
     known = desired.pods.get(spec.host_veth)
     if known is not None and known.spec.container_id == spec.container_id:
         return HeldPod(dataclasses.replace(spec, mtu=known.spec.mtu), known.host_mac)
+    link = observed.link(spec.host_veth)
     if link is None:
         return HeldPod(spec, "")
     return HeldPod(dataclasses.replace(spec, mtu=link.mtu), link.mac)

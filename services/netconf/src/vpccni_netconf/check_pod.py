@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from vpccni_netconf.desired import Desired
 from vpccni_netconf.domain.diff import diff
 from vpccni_netconf.domain.links import trunk_link
@@ -21,12 +23,14 @@ from vpccni_netconf.setup_pod import observe_inside
 
 def check_pod(kernel: Kernel, desired: Desired, spec: PodSpec) -> tuple[str, ...]:
     """One line per difference, worded as the command that would mend it; empty when all is right. Raises NETNS_GONE."""
+    held = desired.pods.get(spec.host_veth)
+    if not spec.route_table and held is not None:
+        spec = dataclasses.replace(spec, route_table=held.spec.route_table)
     families = (spec.family,)
     on_host = kernel.host.observe(Query(families, rules=True, tables=tuple(tables_of(spec)), sysctls=sysctls_of(spec)))
     link = on_host.link(spec.host_veth)
     if link is None:
         return (f"host link {spec.host_veth} is missing",)
-    held = desired.pods.get(spec.host_veth)
     mac = (held.host_mac if held else "") or link.mac
     with kernel.pod(spec.netns) as pod:
         inside = observe_inside(pod, spec)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from vpccni_chart import combinations
+from vpccni_chart import combinations, metrics_page
 from vpccni_eni_manager import settings as eni_manager
 from vpccni_install import settings as install
 from vpccni_ipam import settings as ipam
@@ -150,7 +150,7 @@ are the original's, with its names and meanings. All are optional; unset and emp
   event on the aws-node pod name the variable, the value and what is allowed. The chart refuses malformed values at install.
 """
 
-PAGES: Final[dict[str, Callable[[], str]]] = {"configuration.md": configuration}
+PAGES: Final[dict[str, Callable[[], str]]] = {"configuration.md": configuration, "metrics.md": metrics_page.page}
 
 
 def main() -> int:

@@ -14,8 +14,8 @@ from vpccni_ipam.grow import Grow
 from vpccni_ipam.owner import PoolOwner
 from vpccni_ipam.tally import Tally
 
-# Counters that exist from the start, with 0 for each label value that is known beforehand.
-_COUNTERS: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
+# name -> (label, meaning, label values that are shown with 0 from the start)
+COUNTERS: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
     "awscni_add_ip_req_count": ("", "ADD requests", ("",)),
     "awscni_del_ip_req_count": ("reason", "DEL requests", ("PodDeleted",)),
     "awscni_no_available_ip_addresses": ("", "ADDs that found no free address", ("",)),
@@ -28,15 +28,35 @@ _COUNTERS: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
     "vpccni_pending_dels_total": ("", "DELs that were queued because netconf was away", ("",)),
     "vpccni_drift_total": ("kind", "Repairs reported by netconf", ()),
 }
+# name -> (labels, meaning)
+GAUGES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
+    "awscni_ipamd_action_inprogress": (("fn",), "Actions under way"),
+    "awscni_eni_allocated": ((), "ENIs in the pool"),
+    "awscni_eni_max": ((), "ENIs that may be attached"),
+    "awscni_ip_max": ((), "Addresses that the instance may hold"),
+    "awscni_total_ip_addresses": ((), "Addresses in the pool"),
+    "awscni_assigned_ip_addresses": ((), "Addresses that pods hold"),
+    "awscni_total_ipv4_prefixes": ((), "Prefixes in the pool"),
+    "awscni_assigned_ip_per_eni": (("eni",), "Pods per ENI"),
+    "awscni_assigned_ip_per_cidr": (("cidr",), "Pods per CIDR"),
+    "awscni_build_info": (("version", "goversion"), "Always 1"),
+    "vpccni_pool_addresses": (("state",), "Addresses that are free, assigned, cooling or quarantined"),
+    "vpccni_pool_deficit": ((), "Addresses short of the target; negative: over it"),
+    "vpccni_waiting_adds": ((), "ADDs that wait for an address"),
+    "vpccni_queued_dels": ((), "DELs that wait on disk until ipam or netconf can do them"),
+    "vpccni_growth_blocked": (("reason",), "1 while the pool is low and cannot grow"),
+}
 
 
-def _metric(name: str, text: str, kind: str, samples: Iterable[tuple[dict[str, str], float]]) -> Metric:
+def _metric(name: str, text: str, samples: Iterable[tuple[dict[str, str], float]]) -> Metric:
     made = Metric(name, text, "gauge")
-    if kind == "counter":
-        counter_as_named(made)
     for labels, value in samples:
         made.add_sample(name, labels, value)
     return made
+
+
+def _gauge(name: str, samples: Iterable[tuple[dict[str, str], float]]) -> Metric:
+    return _metric(name, GAUGES[name][1], samples)
 
 
 class PoolCollector:
@@ -67,13 +87,11 @@ class PoolCollector:
 
     def _counters(self) -> Iterator[Metric]:
         counts = dict(self._tally.counts)
-        for name, (label, text, known) in _COUNTERS.items():
+        for name, (label, text, known) in COUNTERS.items():
             values = dict.fromkeys(known, 0) | {v: n for (metric, v), n in counts.items() if metric == name}
-            yield _metric(name, text, "counter", [({label: v} if label else {}, n) for v, n in values.items()])
+            yield counter_as_named(_metric(name, text, [({label: v} if label else {}, n) for v, n in values.items()]))
         doing = dict(self._tally.in_progress)
-        yield _metric(
-            "awscni_ipamd_action_inprogress", "Actions under way", "gauge", [({"fn": f}, n) for f, n in doing.items()]
-        )
+        yield _gauge("awscni_ipamd_action_inprogress", [({"fn": f}, n) for f, n in doing.items()])
 
     def _gauges(self) -> Iterator[Metric]:
         supply = self._owner.supply()
@@ -83,39 +101,33 @@ class PoolCollector:
         per_eni = (slots.limits.slots_per_eni if slots else 0) * (PREFIX_SIZE if targets.prefixes else 1)
         missing = deficit(targets, supply, slots.limits) if slots else 0
         plain = (
-            ("awscni_eni_allocated", "ENIs in the pool", len(enis)),
-            ("awscni_eni_max", "ENIs that may be attached", most),
-            ("awscni_ip_max", "Addresses that the instance may hold", most * per_eni),
-            ("awscni_total_ip_addresses", "Addresses in the pool", supply.total),
-            ("awscni_assigned_ip_addresses", "Addresses that pods hold", supply.assigned),
-            ("awscni_total_ipv4_prefixes", "Prefixes in the pool", supply.prefixes),
-            ("vpccni_pool_deficit", "Addresses short of the target; negative: over it", missing),
-            ("vpccni_waiting_adds", "ADDs that wait for an address", supply.waiting),
-            ("vpccni_queued_dels", "DELs that wait on disk until ipam or netconf can do them", self._queued_dels()),
+            ("awscni_eni_allocated", len(enis)),
+            ("awscni_eni_max", most),
+            ("awscni_ip_max", most * per_eni),
+            ("awscni_total_ip_addresses", supply.total),
+            ("awscni_assigned_ip_addresses", supply.assigned),
+            ("awscni_total_ipv4_prefixes", supply.prefixes),
+            ("vpccni_pool_deficit", missing),
+            ("vpccni_waiting_adds", supply.waiting),
+            ("vpccni_queued_dels", self._queued_dels()),
         )
-        for name, text, value in plain:
-            yield _metric(name, text, "gauge", [({}, value)])
+        for name, value in plain:
+            yield _gauge(name, [({}, value)])
         states = {
             "free": supply.free,
             "assigned": supply.assigned,
             "cooling": supply.cooling,
             "quarantined": supply.quarantined,
         }
-        yield _metric(
-            "vpccni_pool_addresses", "Addresses by state", "gauge", [({"state": s}, n) for s, n in states.items()]
-        )
+        yield _gauge("vpccni_pool_addresses", [({"state": s}, n) for s, n in states.items()])
         error = self._owner.growth.error or self._owner.growth.limit
         blocked = [({"reason": str(error.reason)}, 1.0)] if error else []
-        yield _metric(
-            "vpccni_growth_blocked", "1 while the pool is low and cannot grow, with the reason", "gauge", blocked
-        )
-        yield _metric("awscni_build_info", "Build", "gauge", [({"version": VERSION, "goversion": ""}, 1)])
+        yield _gauge("vpccni_growth_blocked", blocked)
+        yield _gauge("awscni_build_info", [({"version": VERSION, "goversion": ""}, 1)])
 
     def _per_eni(self) -> Iterator[Metric]:
         enis = list(self._owner.pool.enis.items())
-        yield _metric(
-            "awscni_assigned_ip_per_eni", "Pods per ENI", "gauge", [({"eni": eni_id}, eni.used) for eni_id, eni in enis]
-        )
+        yield _gauge("awscni_assigned_ip_per_eni", [({"eni": eni_id}, eni.used) for eni_id, eni in enis])
         per_cidr: list[tuple[dict[str, str], float]] = [
             ({"cidr": f"{item.address}/32"}, 1) for item in self._owner.pool.assignments() if ":" not in item.address
         ]
@@ -126,7 +138,7 @@ class PoolCollector:
                 for block in list(eni.blocks.values())
                 if block.cidr
             ]
-        yield _metric("awscni_assigned_ip_per_cidr", "Pods per CIDR", "gauge", per_cidr)
+        yield _gauge("awscni_assigned_ip_per_cidr", per_cidr)
 
 
 def install(metrics: Metrics, collector: PoolCollector, tally: Tally) -> None:

@@ -14,10 +14,11 @@ _BITS: Final = {"NET_ADMIN": 12, "NET_RAW": 13, "SYS_ADMIN": 21}
 NETCONF: Final = sum(1 << _BITS[name] for name in ("NET_ADMIN", "NET_RAW", "SYS_ADMIN"))
 _SECCOMP_FILTER: Final = "2"
 _CONNECT: Final = """
-import socket, sys
+import os, socket, sys
+os.chdir(os.path.dirname(sys.argv[1]))  # the whole path may be too long for an address
 with socket.socket(socket.AF_UNIX) as s:
     s.settimeout(2)
-    s.connect(sys.argv[1])
+    s.connect(os.path.basename(sys.argv[1]))
 """
 
 

@@ -15,6 +15,7 @@ from vpccni_api.reasons import ReasonError
 from vpccni_lab import lifecycle
 from vpccni_lab.client import LabClient
 from vpccni_lab.fabric import namespaces
+from vpccni_lab.linux import syscalls
 from vpccni_lab.spec import LabSpec, NodeSpec, SubnetSpec
 
 from cluster import cgroups, mkimage, node, parts
@@ -34,6 +35,8 @@ MAX_PODS: Final = 58  # m5.xlarge: 4 ENIs of 14 addresses, and two pods on the h
 _SYSCTLS: Final = (
     "vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops", "kernel/keys/root_maxkeys", "kernel/keys/root_maxbytes",
 )  # fmt: skip
+
+_ROOMY_KB: Final = 8 << 20
 
 Progress = Callable[[str], None]
 
@@ -75,6 +78,7 @@ class Cluster:
         if missing or os.geteuid() != 0:
             raise CommandError(f"needs root and {', '.join(missing) or 'nothing else'}")
         _remember_sysctls()
+        _disks_in_memory()
         said = _say
         with self.steps.step("parts: Kubernetes, Helm, probe, Debian packages"):
             binaries = parts.kubernetes(said)
@@ -208,6 +212,19 @@ def _say(text: str) -> None:
     print(f"           ... {text}", flush=True)
 
 
+def _disks_in_memory() -> None:
+    """The nodes' disks on a tmpfs where there is memory to spare: unpacking images and removing them is most of the I/O."""
+    disks = STATE / "nodes"
+    disks.mkdir(parents=True, exist_ok=True)
+    free = next(
+        int(line.split()[1])
+        for line in Path("/proc/meminfo").read_text().splitlines()
+        if line.startswith("MemAvailable")
+    )
+    if free > _ROOMY_KB and not os.path.ismount(disks):
+        syscalls.mount("tmpfs", str(disks), "tmpfs", data="size=6g,mode=755")
+
+
 def _remember_sysctls() -> None:
     STATE.mkdir(parents=True, exist_ok=True)
     saved = STATE / "sysctls.json"
@@ -231,6 +248,8 @@ def down() -> bool:
         for name, value in json.loads(saved.read_text()).items():
             if (path := Path("/proc/sys", name)).read_text().strip() != value:
                 path.write_text(value)
+    with contextlib.suppress(OSError):  # on a small machine it is no mount
+        syscalls.umount(str(STATE / "nodes"))
     shutil.rmtree(STATE, ignore_errors=True)
     if left or STATE.exists():
         raise CommandError(f"not removed: {', '.join(map(str, [*left, *([STATE] if STATE.exists() else [])]))}")

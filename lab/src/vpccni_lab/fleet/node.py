@@ -19,7 +19,8 @@ from vpccni_ipam.domain.growth import GrowthStep, Room, Slots, next_step, room_l
 from vpccni_ipam.domain.model import EniFacts, EniState, InstanceLimits, Moment, PodIdentity, PodKey, Wiring
 from vpccni_ipam.domain.names import route_table
 from vpccni_ipam.domain.pool import Pool
-from vpccni_ipam.domain.targets import Supply, Targets
+from vpccni_ipam.domain.stock import Supply
+from vpccni_ipam.domain.targets import Targets, in_effect
 
 from vpccni_lab.fleet.capacity import Capacity
 from vpccni_lab.fleet.virtual import Process
@@ -32,6 +33,7 @@ _SHRINK_PACE_S: Final = 30.0
 _PAUSE: Final = (0.2, 20.0)
 _PAUSE_FINAL: Final = (2.0, 120.0)
 _FINAL: Final = frozenset({Reason.ENI_LIMIT, Reason.SUBNET_FULL, Reason.SUBNET_NO_PREFIX, Reason.SUBNET_NONE_ELIGIBLE})
+_STAND_IN: Final = (60.0, 7200.0)
 _SWEEP_S: Final = (3600.0, 300.0)
 _LOOK_S: Final = 7200.0
 _WIRING: Final = Wiring("eni")
@@ -73,6 +75,8 @@ class Node:
         self._low_since: float | None = None
         self._last_demand = 0.0
         self._due: float | None = None
+        self._prefixes_at = float("inf")
+        self._without_prefix = 0
 
     # -- what happens to the node -------------------------------------------------------------------------------------
 
@@ -175,6 +179,7 @@ class Node:
         self._busy = False
         self._serve()
         due = [t for t in (self._next_grow(), self._due, self.pool.next_expiry()) if t is not None]
+        due += [self._prefixes_at] if self.pool.singles_stand_in else []
         if due and not self.gone:
             self._wake(max(0.0, min(due) - self._sim.now) + 0.001)
 
@@ -183,12 +188,19 @@ class Node:
             return min(self._last_demand + _QUIET_S, self._low_since + _GATHER_S)
         return self._retry_at if self._attempts else None
 
+    @property
+    def _targets(self) -> Targets:
+        """Those in effect: single addresses stand in for prefixes while there are none."""
+        return in_effect(self._config.targets, singles_stand_in=self.pool.singles_stand_in)
+
     def _room(self) -> Room:
         return room_left(self._slots, self.pool.enis.values(), 0)
 
     def _grow(self) -> Process[bool]:
-        config, now = self._config, self._sim.now
-        step = next_step(config.targets, self.supply(), config.limits, self._room())
+        now = self._sim.now
+        if now >= self._prefixes_at:
+            self._prefixes_at, self.pool.singles_stand_in = float("inf"), False
+        step = next_step(self._targets, self.supply(), self._config.limits, self._room())
         if step is None:
             self._attempts, self._low_since = 0, None
             return False
@@ -199,25 +211,36 @@ class Node:
             if now < min(self._last_demand + _QUIET_S, self._low_since + _GATHER_S):
                 return False
         self._low_since = None
+        growth = self._growth(step)
         try:
-            eni, added = yield from self._capacity.grow(self._growth(step), now + _STEP_S)
+            eni, added = yield from self._capacity.grow(growth, now + _STEP_S)
         except ReasonError as error:
+            if error.reason is Reason.SUBNET_NO_PREFIX and growth.mode is AddressMode.PREFIX_IPV4:
+                self._no_prefix()
+                return True
             self._failed(error)
             return False
         self._attempts, self._retry_at = 0, 0.0
+        if growth.mode is AddressMode.PREFIX_IPV4:
+            self._without_prefix = 0
         self._learn(eni, added)
         self._serve()
         return True
 
     def _growth(self, step: GrowthStep) -> Growth:
-        mode = AddressMode.PREFIX_IPV4 if self._config.targets.prefixes else AddressMode.SECONDARY_IP
         return Growth(
-            mode=mode,
+            mode=AddressMode(self._targets.mode.value),
             want=step.want,
             whole_eni=step.whole_eni,
             max_enis=self._slots.max_enis,
             may_create_eni=step.may_create_eni,
         )
+
+    def _no_prefix(self) -> None:
+        first, longest = _STAND_IN
+        self._prefixes_at = self._sim.now + min(first * 2**self._without_prefix, longest)
+        self._without_prefix += 1
+        self.pool.singles_stand_in = True
 
     def _failed(self, error: ReasonError) -> None:
         base, cap = _PAUSE_FINAL if error.reason in _FINAL else _PAUSE
@@ -240,8 +263,8 @@ class Node:
             self.pool.add_prefix(eni.eni_id, prefix)
 
     def _shrink(self) -> Process[bool]:
-        config, now = self._config, self._sim.now
-        plan = plan_give_back(config.targets, self.supply(), config.limits, self.pool.enis.values(), now)
+        now = self._sim.now
+        plan = plan_give_back(self._targets, self.supply(), self._config.limits, self.pool.enis.values(), now)
         if not plan:
             self._due = None
             return False

@@ -22,6 +22,7 @@ import pytest
 import yaml
 from moto import mock_aws
 from observed import REPO, Prometheus, free_port, promtool, wait_until
+from vpccni_chart import metrics_page
 from vpccni_lab.client import LabClient
 from vpccni_lab.nodes.node import Node
 from vpccni_lab.runtime.pods import Failure, new_pod
@@ -153,6 +154,17 @@ def test_every_metric_of_dashboards_rules_and_runbooks_is_in_a_scrape(prometheus
     }
     asked_for |= {name for name in NAME.findall(text) if not any(name in record for record in recorded)}
     assert asked_for - known == set()
+
+
+def test_everything_scraped_is_on_the_reference_page_with_its_labels(prometheus: Prometheus) -> None:
+    rows = {row.name: row for of_process in metrics_page.rows().values() for row in of_process}
+    given_by_prometheus = {"__name__", "instance", "job", "node", "container", "pod", "namespace", "le"}
+    for name in prometheus.get("label/__name__/values"):
+        if not name.startswith(("awscni_", "vpccni_")):
+            continue
+        row = rows.get(name) or rows[re.sub("_(bucket|count|sum)$", "", name)]
+        for series in prometheus.value(name):
+            assert set(series["metric"]) - given_by_prometheus <= set(row.labels), name
 
 
 def test_exemplars_lead_from_a_slow_add_to_its_trace(prometheus: Prometheus, observed_lab: LabClient) -> None:

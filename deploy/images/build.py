@@ -66,6 +66,7 @@ _COMMON: Final = ("proto/src", "services/kit/src")
 IMAGES: Final = (
     Image("eni-manager", (*_COMMON, "services/eni-manager/src")),
     Image("netconf", (*_COMMON, "services/netconf/src")),
+    Image("metrics-helper", (*_COMMON, "services/metrics-helper/src")),
     Image("ipam", (*_COMMON, "services/ipam/src", "deploy/install/src")),
     Image(
         "init",

@@ -27,8 +27,14 @@ MEMBERS: Final = {
     "vpccni-ipam": "services/ipam",
     "vpccni-netconf": "services/netconf",
     "vpccni-eni-manager": "services/eni-manager",
+    "vpccni-metrics-helper": "services/metrics-helper",
 }
-IMAGES: Final = {"eni-manager": "vpccni-eni-manager", "ipam": "vpccni-ipam", "netconf": "vpccni-netconf"}
+IMAGES: Final = {
+    "eni-manager": "vpccni-eni-manager",
+    "ipam": "vpccni-ipam",
+    "netconf": "vpccni-netconf",
+    "metrics-helper": "vpccni-metrics-helper",
+}
 
 
 def pins(text: str) -> dict[str, str]:

@@ -17,6 +17,8 @@ _MODELS: Final = {
     "ClusterRole": "V1ClusterRole",
     "ClusterRoleBinding": "V1ClusterRoleBinding",
     "DaemonSet": "V1DaemonSet",
+    "Deployment": "V1Deployment",
+    "Service": "V1Service",
     "Job": "V1Job",
     "Role": "V1Role",
     "RoleBinding": "V1RoleBinding",

@@ -129,6 +129,7 @@ class ModelEniManager(eni_pb2_grpc.EniManagerServicer):
         self.attach_delay = 0.0
         self.error: ReasonError | None = None
         self.calls: list[str] = []
+        self.profiles: list[Any] = []
         self.released: list[str] = []
         self.stale: Any = None
         self.release_hangs = False
@@ -193,6 +194,8 @@ class ModelEniManager(eni_pb2_grpc.EniManagerServicer):
 
     async def EnsureCapacity(self, request: Any, context: Any) -> Any:
         self.calls.append(f"EnsureCapacity:{request.want}")
+        if request.HasField("profile"):
+            self.profiles.append(request.profile)
         if self.error is not None:
             raise self.error
         for e in self.enis:
@@ -286,7 +289,7 @@ class World:
         self.checkpoint = path / "aws-node/ipam.json"
         self.pending = path / "aws-node/pending-del"
         self.environ = {
-            "PATH": os.environ["PATH"],
+            **{name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ},
             "PYTHONDONTWRITEBYTECODE": "1",
             "VPCCNI_KUBERNETES": "off",
             "VPCCNI_IPAM_SOCKET": self.socket,

@@ -273,6 +273,10 @@ def test_a_corrupt_checkpoint_is_set_aside_and_pods_come_back_from_the_kernel() 
         assert list(world.checkpoint.parent.glob("ipam.json.corrupt-*"))
         found = await world.inspect()
         assert found.assigned == 2
+        check = pb.CheckPodRequest()
+        check.ParseFromString(world.del_request("a").SerializeToString())
+        error = await refused(world.channel.call(world.stub.CheckPod, check, 5))
+        assert error.reason is Reason.STATE_DIFFERS, "the model compares every field; unknown it is not"
         others = {await world.address(f"p{n}") for n in range(25)}
         assert not others & held
         await world.delete("a")
@@ -388,7 +392,7 @@ def test_netconf_back_is_told_everything_and_dels_meanwhile_are_carried_out() ->
         await world.netconf_leaf.stop()
         await world.until_health("netconf", NOT_SERVING)
         await world.delete("a")
-        error = await refused(world.add("d"))
+        error = await refused(world.add("d", timeout=1.5))
         assert error.reason is Reason.NETCONF_UNREACHABLE
         assert len(list(world.pending.glob("*.json"))) == 1
         world.netconf.calls.clear()
@@ -403,6 +407,26 @@ def test_netconf_back_is_told_everything_and_dels_meanwhile_are_carried_out() ->
         assert set(world.stored()) == {"c-b", "c-c"}
         assert {p.container_id for p in world.netconf.pods.values()} == {"c-b", "c-c"}
         assert await world.address("d")
+
+    run(body)
+
+
+def test_an_add_waits_for_a_netconf_that_is_being_restarted() -> None:
+    async def body(world: World) -> None:
+        await world.settled()
+        await world.netconf_leaf.stop()
+        await world.until_health("netconf", NOT_SERVING)
+        adding = asyncio.create_task(world.address("a"))
+
+        async def recorded() -> bool:
+            return "c-a" in world.stored()
+
+        await until(recorded, world.log)
+        world.netconf.calls.clear()
+        await world.netconf_leaf.start()
+        address = await adding
+        assert world.stored() == {"c-a": address}
+        assert [p.address for p in world.netconf.pods.values()] == [address]
 
     run(body)
 
@@ -667,49 +691,6 @@ def test_max_pods_ends_growth() -> None:
     run(body, VPCCNI_MAX_PODS="12", WARM_IP_TARGET="1")
 
 
-class FakeApiServer:
-    """Answers GET /api/v1/nodes/NAME with 110 pods."""
-
-    def __init__(self) -> None:
-        self.paths: list[str] = []
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        request = await reader.readuntil(b"\r\n\r\n")
-        self.paths.append(request.split(b" ")[1].decode())
-        body = json.dumps({"kind": "Node", "status": {"capacity": {"pods": "11"}}}).encode()
-        writer.write(
-            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body
-        )
-        await writer.drain()
-        writer.close()
-
-
-def test_the_nodes_capacity_is_the_most_pods() -> None:
-    async def body(world: World) -> None:
-        api = FakeApiServer()
-        server = await asyncio.start_server(api.serve, "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        config = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "current-context": "x",
-            "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
-            "clusters": [{"name": "x", "cluster": {"server": f"http://127.0.0.1:{port}"}}],
-            "users": [{"name": "x", "user": {}}],
-        }
-        (world.path / "kubeconfig").write_text(json.dumps(config))
-        world.environ |= {"KUBECONFIG": str(world.path / "kubeconfig"), "MY_NODE_NAME": "node-1"}
-        await world.start()
-        assert api.paths == ["/api/v1/nodes/node-1"]
-        assert await world.health("apiserver") == 1
-        outcomes = await asyncio.gather(*(world.address(f"p{n}", 40) for n in range(12)), return_exceptions=True)
-        assert sum(isinstance(o, str) for o in outcomes) == 11
-        server.close()
-        await server.wait_closed()
-
-    run(body, started=False, VPCCNI_KUBERNETES="required", WARM_IP_TARGET="1")
-
-
 def test_changed_vpc_cidrs_reach_the_host_rules() -> None:
     async def body(world: World) -> None:
         await world.settled()
@@ -793,16 +774,6 @@ def test_a_configuration_that_cannot_work_ends_the_process_with_its_reason() -> 
         assert "CONFIG_INVALID" in world.log() and "ENABLE_IPv4=false" in world.log()
 
     run(body, started=False, ENABLE_IPv4="false")
-
-
-def test_without_the_api_server_it_does_not_start(tmp_path: pathlib.Path) -> None:
-    async def body(world: World) -> None:
-        world.spawn()
-        assert world.process is not None
-        assert await asyncio.to_thread(world.process.wait, 60) == 1
-        assert "KUBERNETES_UNREACHABLE" in world.log()
-
-    run(body, started=False, VPCCNI_KUBERNETES="required", VPCCNI_KUBERNETES_WAIT="1")
 
 
 def test_a_log_file_that_cannot_be_opened_means_stderr() -> None:

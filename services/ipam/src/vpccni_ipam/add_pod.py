@@ -22,6 +22,9 @@ from vpccni_ipam.wiring_gate import WiringGate
 log = logging.getLogger(__name__)
 SETUP_TIMEOUT_S: Final = 15.0
 UNDO_TIMEOUT_S: Final = 5.0
+# How long an ADD waits for a netconf that is being restarted, and how often it tries.
+_NETCONF_WAIT_S: Final = 10.0
+_NETCONF_RETRY_S: Final = 0.2
 # What is kept of the caller's deadline for wiring the pod after the wait: a fifth, at most five seconds.
 _MARGIN_SHARE: Final = 0.2
 _MARGIN_S: Final = 5.0
@@ -161,12 +164,27 @@ class AddPod:
         """Durable and wired, side by side; the request to netconf leaves first, the checkpoint is written while it works."""
         commit = asyncio.create_task(self._owner.commit(gather=True))
         try:
-            async with self._gate.one_pod():
-                await self._netconf.setup_pod(item, min(SETUP_TIMEOUT_S, call.deadline - self._clock.monotonic()))
+            await self._set_up(item, call)
         except ReasonError:
             await asyncio.gather(commit, return_exceptions=True)
             raise
         await commit
+
+    async def _set_up(self, item: Assignment, call: AddCall) -> None:
+        """Wires the pod; a netconf that is not there (its container is being restarted) is given some seconds. Raises ReasonError."""
+        started = self._clock.monotonic()
+        # The gate is left between two tries: netconf must be told of everything else first.
+        give_up = min(started + _NETCONF_WAIT_S, started + self._wait_bound(call))
+        while True:
+            now = self._clock.monotonic()
+            try:
+                async with self._gate.one_pod():
+                    await self._netconf.setup_pod(item, min(SETUP_TIMEOUT_S, call.deadline - now))
+                return
+            except ReasonError as error:
+                if error.reason is not Reason.NETCONF_UNREACHABLE or now + _NETCONF_RETRY_S >= give_up:
+                    raise
+            await asyncio.sleep(_NETCONF_RETRY_S)
 
     async def _undo(self, item: Assignment, because: ReasonError) -> None:
         """Back to before; the address cools down, since the pod may have sent from it already."""

@@ -11,7 +11,7 @@ from vpccni_lab.demo.expect import Question, RowPlan
 from vpccni_lab.probe import reach
 from vpccni_lab.probe.reach import Seen
 
-_TIMEOUT = 3.0
+_TIMEOUT = 6.0
 _SILENCE = 0.6
 """Seconds that a packet gets to arrive: where it should, and where nothing should arrive."""
 

@@ -44,12 +44,12 @@ class Held:
 class AgedAws(Aws):
     """Its clock is an hour slow: ENIs that EC2 attaches now look an hour old, and may be given back at once."""
 
-    def __init__(self, instance_type: str, subnet: str) -> None:
+    def __init__(self, instance_type: str, subnet: str, *, ipv6_address: bool = False) -> None:
         self.ec2 = Ec2(clock=lambda: time.time() - AGE_S, seed=7)
         self.ec2.timings = Timings()
         self.vpc = self.ec2.create_vpc(cidrs=["10.0.0.0/16"], ipv6_cidrs=["2001:db8:0:100::/56"])
         self.subnet = self.ec2.create_subnet(self.vpc.id, subnet, "us-west-2a", ipv6_cidr="2001:db8:0:101::/64")
-        self.node = self.ec2.run_instance(instance_type, self.subnet.id, name=CALLER)
+        self.node = self.ec2.run_instance(instance_type, self.subnet.id, name=CALLER, ipv6_count=int(ipv6_address))
         self.ec2_url = self.imds_url = ""
 
 
@@ -79,13 +79,24 @@ class PoolNode(harness.World):  # type: ignore[misc, name-defined]
             if self.held() != expected:
                 return False
             seen = await self.inspect()
-            return not seen.growth.active and seen.deficit <= 0 or self._full(expected)
+            return (not seen.growth.active and seen.deficit <= 0) or self._full(expected)
 
         await harness.until(there, lambda: f"expected {expected}, EC2 has {self.held()}\n{self.log()}")
 
     def _full(self, expected: Held) -> bool:
         """At the limit of the instance the pool stays short of its target."""
         return expected.enis == limits.instance_type(self.aws.node.type).cards[0].max_interfaces
+
+    def tag(self, resource: str, key: str, value: str) -> None:
+        """As somebody else would."""
+        self.aws.ec2.call(
+            "admin", "CreateTags", {"Resources": [resource], "Tags": [{"Key": key, "Value": value}]}
+        ).value()
+
+    async def ended(self) -> int:
+        """Waits for ipam to exit by itself."""
+        assert self.process is not None
+        return await asyncio.to_thread(self.process.wait, 30)
 
     async def add_all(self, names: list[str]) -> dict[str, str]:
         """name -> address; the ADDs come at once."""
@@ -94,10 +105,15 @@ class PoolNode(harness.World):  # type: ignore[misc, name-defined]
 
 @contextlib.asynccontextmanager
 async def pool_node(
-    instance_type: str = "m5.large", *, subnet: str = "10.0.0.0/20", started: bool = True, **environ: str
+    instance_type: str = "m5.large",
+    *,
+    subnet: str = "10.0.0.0/20",
+    started: bool = True,
+    ipv6_address: bool = False,
+    **environ: str,
 ) -> AsyncIterator[PoolNode]:
     """A node with one ENI and nothing on it."""
-    aws = AgedAws(instance_type, subnet)
+    aws = AgedAws(instance_type, subnet, ipv6_address=ipv6_address)
     with tempfile.TemporaryDirectory(prefix="b1-") as directory:
         async with aws.serving():
             node = PoolNode(pathlib.Path(directory), aws, {**FAST, **environ})

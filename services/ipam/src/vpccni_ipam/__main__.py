@@ -24,16 +24,15 @@ from vpccni_ipam import settings as s
 from vpccni_ipam.adapters.checkpoint_file import CheckpointFile
 from vpccni_ipam.adapters.eni_client import EniClient
 from vpccni_ipam.adapters.introspection import Introspection, Page, enis_page
-from vpccni_ipam.adapters.kubernetes_api import KubernetesApi
 from vpccni_ipam.adapters.metrics import PoolCollector, StartUpTimes, install
 from vpccni_ipam.adapters.netconf_client import NetconfClient
 from vpccni_ipam.adapters.pending_dels import PendingDelDirectory
-from vpccni_ipam.add_pod import AddPod
+from vpccni_ipam.add_pod import AddCall, AddPod
 from vpccni_ipam.check_pod import CheckPod
 from vpccni_ipam.del_pod import DelPod
 from vpccni_ipam.domain.checkpoint import Ledger
 from vpccni_ipam.domain.growth import Slots
-from vpccni_ipam.domain.model import NodeFacts
+from vpccni_ipam.domain.model import Assignment, NodeFacts
 from vpccni_ipam.domain.pool import Pool
 from vpccni_ipam.domain.targets import pods_by_formula
 from vpccni_ipam.enis import Enis
@@ -42,6 +41,7 @@ from vpccni_ipam.grow import Grow
 from vpccni_ipam.inspect import Inspect
 from vpccni_ipam.keeper import Keeper
 from vpccni_ipam.kernel_sync import KernelSync
+from vpccni_ipam.kubernetes_edge import KubernetesEdge
 from vpccni_ipam.links import EniManagerLink, NetconfLink
 from vpccni_ipam.owner import PoolOwner
 from vpccni_ipam.pod_locks import PodLocks
@@ -66,16 +66,18 @@ class Ipam:
         values, clock = config.values, SystemClock()
         self.config, self.values, self.life = config, values, life
         self.metrics, self.tally = Metrics("ipam"), Tally()
-        self.max_pods = values[s.MAX_PODS]
-        self.with_kubernetes = values[s.KUBERNETES] != "off"
-        optional = ("apiserver",) if self.with_kubernetes else ()
+        self.facts: NodeFacts | None = None
+        optional = ("apiserver",) if values[s.KUBERNETES] != "off" else ()
         self.health = HealthBoard(required=("netconf", "eni-manager", "store", "pool"), optional=optional)
+        self.edge = KubernetesEdge(values, clock, self.health, self._node_changed)
         ledger = Ledger()
         self.store = CheckpointFile(config.checkpoint, ledger.render, self._store_state)
         pool = Pool(values[s.IP_COOLDOWN_PERIOD], prefixes_first=config.targets.prefixes)
         self.owner = PoolOwner(pool, self.store, ledger, clock, self.tally)
         self.netconf = NetconfClient(values[s.NETCONF_SOCKET])
-        self.manager = EniClient(values[s.ENI_MANAGER_SOCKET], ipv6=config.targets.ipv6)
+        self.manager = EniClient(
+            values[s.ENI_MANAGER_SOCKET], ipv6=config.targets.ipv6, without_primary=values[s.CUSTOM_NETWORK_CFG]
+        )
         self.pending = PendingDelDirectory(values[s.PENDING_DEL_DIR], values[s.VETHPREFIX])
         locks, gate = PodLocks(), WiringGate()
         self.enis = Enis(self.owner, self.netconf, values[s.ENI_MTU])
@@ -83,6 +85,10 @@ class Ipam:
         self.del_pod = DelPod(self.owner, self.netconf, self.pending, locks, gate, clock)
         self.grow = Grow(self.owner, self.enis, self.manager, config.targets, frozen=config.frozen)
         self.owner.triage = self.grow.triage
+        self.owner.on_release = self.edge.released
+        self.grow.on_failed = self.edge.growth_failed
+        if self.edge.eni_configs is not None:
+            self.grow.profile = self.edge.eni_configs.profile
         self.shrink = Shrink(self.owner, self.manager, self.netconf, config.targets, values[s.SHRINK_PACE])
         reconcile = Reconcile(self.owner, self.enis, self.manager, self.netconf)
         self.keeper = Keeper(
@@ -97,8 +103,9 @@ class Ipam:
             self.del_pod.drain,
         )
         self.inspect = Inspect(self.owner, self.grow, self.health)
+        self.add_pod = AddPod(self.owner, self.netconf, locks, gate, clock, values[s.ADD_WAIT])
         self.servicer = IpamServicer(
-            AddPod(self.owner, self.netconf, locks, gate, clock, values[s.ADD_WAIT]),
+            self._add,
             self.del_pod,
             CheckPod(self.owner, self.netconf, locks, gate, clock),
             Gc(self.owner, self.del_pod, locks, clock, values[s.VETHPREFIX]),
@@ -139,6 +146,7 @@ class Ipam:
         self.life.on_drain(self.netconf.close)
         self.life.on_drain(self.manager.close)
         await self._pages()
+        self.edge.start(self.life.spawn)
         self.life.spawn(self._run(start_up), "keeper")
         links = (
             NetconfLink(self.owner, self.netconf, self.sync, self.del_pod, self.health, self._drift),
@@ -150,25 +158,33 @@ class Ipam:
     async def _run(self, start_up: StartUp) -> None:
         times = StartUpTimes(self.metrics)
         with self.tally.doing("nodeInit"), telemetry.span("ipam.start_up"):
-            if self.with_kubernetes:
-                await self._ask_kubernetes()
+            await self.edge.settle()
             await start_up()
-        times.served(time.monotonic() - _STARTED, with_api_server=self.with_kubernetes)
+        times.served(time.monotonic() - _STARTED, with_api_server=self.edge.wanted)
         await self.keeper.run()
 
-    async def _ask_kubernetes(self) -> None:
-        """The original exits without the API server, and so does this. Raises ReasonError(KUBERNETES_UNREACHABLE)."""
-        api = KubernetesApi(self.values[s.MY_NODE_NAME], self.values[s.CLUSTER_ENDPOINT])
+    async def _add(self, call: AddCall) -> Assignment:
+        """Raises ReasonError, and then the pod has an event with the reason."""
         try:
-            capacity = await api.node_capacity(self.values[s.KUBERNETES_WAIT])
+            item = await self.add_pod(call)
         except ReasonError as error:
-            await self.health.down("apiserver", str(error.reason), error.message)
+            self.edge.add_failed(call.pod, error)
             raise
-        await self.health.up("apiserver")
-        self.max_pods = self.max_pods or capacity
+        self.edge.added(item)
+        return item
+
+    def _node_changed(self) -> None:
+        """Kubernetes says something new of the node, or of its ENIConfig."""
+        manage_always = self.values[s.MANAGE_NON_SCHEDULABLE]
+        self.owner.cordoned = "" if manage_always else self.edge.node.why_unschedulable
+        if self.facts is not None:
+            self._facts(self.facts)
+        self.grow.hurry()
+        self.owner.wake()
 
     def _facts(self, facts: NodeFacts) -> None:
         """What eni-manager says of the instance, at start-up and whenever it has restarted."""
+        self.facts = facts
         limits, prefixes = facts.limits, self.config.targets.prefixes
         if prefixes and not limits.prefixes_supported and self.config.targets.ipv6:
             raise ReasonError(
@@ -178,7 +194,7 @@ class Ipam:
         if prefixes and not limits.prefixes_supported:
             log.warning("%s has no prefixes; using secondary addresses", facts.instance_type)
             prefixes = False
-        max_pods = self.max_pods or pods_by_formula(limits, prefixes=prefixes)
+        max_pods = self.values[s.MAX_PODS] or self.edge.pod_capacity or pods_by_formula(limits, prefixes=prefixes)
         targets = dataclasses.replace(self.config.targets, prefixes=prefixes, max_pods=max_pods)
         slots = Slots(limits, min(self.values[s.MAX_ENI] or limits.max_enis, limits.max_enis))
         self.grow.configured = self.shrink.configured = targets
@@ -190,6 +206,7 @@ class Ipam:
         for bad in self.config.bad:
             self.metrics.bad_settings.labels(bad.name).inc()
             log.warning("setting: %s", bad, extra={"reason": "CONFIG_INVALID", "setting": bad.name})
+            self.edge.bad_setting(bad)
         for setting in s.NOT_YET:
             if self.values[setting]:
                 log.warning("setting %s has no effect in this version", setting.name, extra={"setting": setting.name})
@@ -220,7 +237,7 @@ class Ipam:
     def _introspection_pages(self) -> dict[str, Page]:
         shown: dict[str, Callable[[], object]] = {
             "/v1/enis": lambda: enis_page(self.inspect()),
-            "/v1/eni-configs": lambda: "default",
+            "/v1/eni-configs": lambda: self.edge.eni_configs.name if self.edge.eni_configs else "default",
             "/v1/networkutils-env-settings": lambda: {x.name: str(self.values[x]) for x in s.NETWORK_SETTINGS},
             "/v1/ipamd-env-settings": lambda: {x.name: str(self.values[x]) for x in s.POOL_SETTINGS},
         }

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import random
+from collections.abc import Callable
 from typing import Final
 
 from vpccni_api.reasons import Reason, ReasonError
 from vpccni_kit import telemetry
 from vpccni_kit.backoff import full_jitter
 
+from vpccni_ipam.domain.eni_config import EniConfig
 from vpccni_ipam.domain.growth import GrowthStep, Room, Slots, next_step, room_left, servable, takes_addresses
 from vpccni_ipam.domain.model import AddressMode
 from vpccni_ipam.domain.stock import Supply
@@ -43,6 +45,9 @@ class Grow:
         self.configured = targets
         self.slots: Slots | None = None
         self.frozen = frozen
+        self.profile: Callable[[], EniConfig | None] = lambda: None
+        """Subnet and security groups of new ENIs; None: the node's own. May raise ReasonError."""
+        self.on_failed: Callable[[ReasonError], None] = lambda _: None
         self._attempts = 0
         self._retry_at = 0.0
         self._next: float | None = None
@@ -234,6 +239,7 @@ class Grow:
         self._attempts += 1
         self._retry_at = self._next = self._owner.now().mono + pause
         self._owner.growth.error = error
+        self.on_failed(error)
         log.warning(
             "growth failed, next try in %.1f s: %s",
             pause,
@@ -246,4 +252,6 @@ class Grow:
     def _request(self, step: GrowthStep) -> GrowthRequest:
         assert self.slots is not None
         excluded = tuple(eni_id for eni_id, eni in self._owner.pool.enis.items() if not takes_addresses(eni))
-        return GrowthRequest(step, self.targets.mode, self.slots.max_enis, self.slots.reserved_enis, excluded)
+        return GrowthRequest(
+            step, self.targets.mode, self.slots.max_enis, self.slots.reserved_enis, excluded, self.profile()
+        )

@@ -71,6 +71,7 @@ class PoolOwner:
         """Why ENIs are neither attached nor given back for now (the node is cordoned or being drained); empty: they are."""
         self.triage: Callable[[], None] = lambda: None
         """Fails waiting ADDs that nothing can serve; called soon after ADDs have begun to wait."""
+        self.on_release: Callable[[Assignment], None] = lambda _: None
         self._triage_due = False
         self.last_demand = 0.0
         self._store = store
@@ -155,6 +156,7 @@ class PoolOwner:
             self._ledger.cool(cool)
         self.changed.set()
         self._arm()
+        self.on_release(item)
         return item
 
     async def releasing(self, items: tuple[str, ...]) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Iterable
 from typing import Protocol
 
+from vpccni_ipam.domain.eni_config import EniConfig
 from vpccni_ipam.domain.giveback import GiveBack
 from vpccni_ipam.domain.growth import GrowthStep
 from vpccni_ipam.domain.model import (
@@ -85,6 +86,7 @@ class GrowthRequest:
     max_enis: int
     reserved_enis: int = 0
     excluded_enis: tuple[str, ...] = ()
+    profile: EniConfig | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

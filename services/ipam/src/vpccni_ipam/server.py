@@ -12,10 +12,11 @@ from vpccni_api.reasons import Reason, ReasonError
 from vpccni_api.version import VERSION, compatible
 from vpccni_kit import telemetry
 
-from vpccni_ipam.add_pod import AddCall, AddPod
+from vpccni_ipam.add_pod import AddCall
 from vpccni_ipam.check_pod import CheckPod
 from vpccni_ipam.convert import from_result, to_identity, to_key, to_mtu, to_pod_call, to_veth_prefix
 from vpccni_ipam.del_pod import DelPod
+from vpccni_ipam.domain.model import Assignment
 from vpccni_ipam.domain.result import compose
 from vpccni_ipam.gc import Gc
 from vpccni_ipam.inspect import AddressLine, EniLines, Inspect
@@ -32,7 +33,7 @@ class IpamServicer(ipam_pb2_grpc.IpamServicer):
 
     def __init__(
         self,
-        add_pod: AddPod,
+        add_pod: Callable[[AddCall], Awaitable[Assignment]],
         del_pod: DelPod,
         check_pod: CheckPod,
         gc: Gc,

@@ -34,6 +34,17 @@ def _veth_prefix(raw: str) -> str:
     return raw
 
 
+Pairs = tuple[tuple[str, str], ...]
+_NO_PAIRS: Final[Pairs] = ()
+
+
+def _pairs(raw: str) -> Pairs:
+    pairs = [item.strip().partition("=") for item in raw.split(",") if item.strip()]
+    if not all(key and equals for key, equals, _ in pairs):
+        raise ValueError("not a list of key=value; allowed: key=value,key=value")
+    return tuple((key, value) for key, _, value in pairs)
+
+
 def _mark(raw: str) -> int:
     try:
         number = int(raw, 0)
@@ -128,10 +139,39 @@ ENABLE_V6_EGRESS = boolean("ENABLE_V6_EGRESS", False, "IPv4 pods reach IPv6 dest
 
 # Kubernetes.
 KUBERNETES = choice(
-    "VPCCNI_KUBERNETES", "required", ("required", "off"), "off: a host without Kubernetes; required: exit without it"
+    "VPCCNI_KUBERNETES",
+    "on",
+    ("on", "required", "off"),
+    "on: starts and serves also while the API server is away; required: exits then; off: a host without Kubernetes",
 )
 KUBERNETES_WAIT = integer(
-    "VPCCNI_KUBERNETES_WAIT", 30, "Seconds in which the API server must answer at start", low=1, high=3600
+    "VPCCNI_KUBERNETES_WAIT",
+    30,
+    "Seconds in which the API server must answer at start where VPCCNI_KUBERNETES=required",
+    low=1,
+    high=3600,
+)
+ENI_CONFIG_DIR = text(
+    "VPCCNI_ENI_CONFIG_DIR",
+    "",
+    "Where VPCCNI_KUBERNETES=off: directory of ENIConfigs as YAML or JSON files, read again when they change",
+    allowed="a directory",
+)
+NODE_LABELS = Setting(
+    "VPCCNI_NODE_LABELS",
+    "String",
+    _NO_PAIRS,
+    "key=value,key=value",
+    "Where VPCCNI_KUBERNETES=off: labels of the node",
+    _pairs,
+)
+NODE_ANNOTATIONS = Setting(
+    "VPCCNI_NODE_ANNOTATIONS",
+    "String",
+    _NO_PAIRS,
+    "key=value,key=value",
+    "Where VPCCNI_KUBERNETES=off: annotations of the node",
+    _pairs,
 )
 CLUSTER_ENDPOINT = text(
     "CLUSTER_ENDPOINT", "", "API server to use instead of the service address", allowed="host or URL"
@@ -190,9 +230,7 @@ SETTINGS: Final[tuple[Setting[Any], ...]] = tuple(
 )
 
 NOT_YET: Final[tuple[Setting[Any], ...]] = (
-    CUSTOM_NETWORK_CFG,
     ENABLE_POD_ENI,
-    ANNOTATE_POD_IP,
     ENABLE_MULTI_NIC,
     NETWORK_POLICY_ENFORCING_MODE,
 )
@@ -269,6 +307,10 @@ def _impossible(values: Values) -> list[str]:
         problems.append("ENABLE_IPv6=true and ENABLE_PREFIX_DELEGATION=false: IPv6 needs prefix delegation")
     if v6 and values[CUSTOM_NETWORK_CFG]:
         problems.append("ENABLE_IPv6=true and AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG=true: not supported together")
+    if values[CUSTOM_NETWORK_CFG] and values[KUBERNETES] == "off" and not values[ENI_CONFIG_DIR]:
+        problems.append(
+            "AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG=true and VPCCNI_KUBERNETES=off: set VPCCNI_ENI_CONFIG_DIR to a directory"
+        )
     none_warm = not (values[WARM_IP_TARGET] or values[MINIMUM_IP_TARGET] or values[WARM_PREFIX_TARGET])
     if prefixes and not v6 and none_warm:
         problems.append(

@@ -10,6 +10,7 @@ from vpccni_api.eni.v1 import eni_pb2_grpc
 from vpccni_api.reasons import Reason
 from vpccni_kit.channel import Channel
 
+from vpccni_ipam.domain.eni_config import EniConfig
 from vpccni_ipam.domain.giveback import GiveBack
 from vpccni_ipam.domain.model import AddressMode, EniFacts, InstanceLimits, Inventory, NodeFacts, Source
 from vpccni_ipam.ports import Grown, GrowthRequest
@@ -21,8 +22,14 @@ _MODES: Final = {
 }
 
 
-def to_eni(eni: pb.Eni, *, ipv6: bool = False) -> EniFacts:
-    """``ipv6``: pods have IPv6 addresses, else IPv4; addresses of the other family are none of the pool's business."""
+PRIMARY_UNUSED: Final = "custom networking: pods are not on the primary ENI"
+
+
+def to_eni(eni: pb.Eni, *, ipv6: bool = False, without_primary: bool = False) -> EniFacts:
+    """``ipv6``: pods have IPv6 addresses, else IPv4; addresses of the other family are none of the pool's business.
+
+    ``without_primary``: the primary ENI gives pods no address (custom networking).
+    """
     return EniFacts(
         eni_id=eni.eni_id,
         mac=eni.mac,
@@ -38,27 +45,32 @@ def to_eni(eni: pb.Eni, *, ipv6: bool = False) -> EniFacts:
         is_primary=eni.is_primary,
         managed=eni.managed,
         attached_unix_s=eni.attached_unix_s,
-        excluded_why=eni.excluded_why,
+        excluded_why=eni.excluded_why or (PRIMARY_UNUSED if without_primary and eni.is_primary else ""),
     )
 
 
-def to_inventory(reply: pb.InventoryResponse, *, ipv6: bool = False) -> Inventory:
+def to_inventory(reply: pb.InventoryResponse, *, ipv6: bool = False, without_primary: bool = False) -> Inventory:
     """ENIs that are attaching or detaching are not there yet, or no more."""
-    enis = tuple(to_eni(eni, ipv6=ipv6) for eni in reply.enis if eni.status in ("", "attached", "in-use"))
+    there = [eni for eni in reply.enis if eni.status in ("", "attached", "in-use")]
+    enis = tuple(to_eni(eni, ipv6=ipv6, without_primary=without_primary) for eni in there)
     source = Source.EC2 if reply.source == pb.EC2 else Source.IMDS
     return Inventory(enis, source, reply.generation, tuple(reply.vpc_ipv4_cidrs))
 
 
 class EniClient:
-    """ports.EniManager. ``ipv6``: see ``to_eni``."""
+    """ports.EniManager. ``ipv6`` and ``without_primary``: see ``to_eni``."""
 
-    def __init__(self, socket_path: str, *, ipv6: bool = False) -> None:
+    def __init__(self, socket_path: str, *, ipv6: bool = False, without_primary: bool = False) -> None:
         self._ipv6 = ipv6
+        self._without_primary = without_primary
         self._channel = Channel(socket_path, "eni-manager", Reason.ENI_MANAGER_UNREACHABLE)
         self._stub = eni_pb2_grpc.EniManagerStub(self._channel.grpc_channel)
 
     async def close(self) -> None:
         await self._channel.close()
+
+    def _inventory(self, reply: pb.InventoryResponse) -> Inventory:
+        return to_inventory(reply, ipv6=self._ipv6, without_primary=self._without_primary)
 
     async def describe(self, timeout: float) -> NodeFacts:
         reply = await self._channel.call(self._stub.Describe, pb.DescribeRequest(), timeout)
@@ -83,7 +95,7 @@ class EniClient:
     async def inventory(self, source: Source, timeout: float) -> Inventory:
         asked = pb.EC2 if source is Source.EC2 else pb.IMDS
         reply = await self._channel.call(self._stub.Inventory, pb.InventoryRequest(source=asked), timeout)
-        return to_inventory(reply, ipv6=self._ipv6)
+        return self._inventory(reply)
 
     async def ensure_capacity(self, request: GrowthRequest, timeout: float) -> Grown:
         message = pb.EnsureCapacityRequest(
@@ -94,6 +106,7 @@ class EniClient:
             reserved_enis=request.reserved_enis,
             excluded_enis=request.excluded_enis,
             may_create_eni=request.step.may_create_eni,
+            profile=_profile(request.profile) if request.profile else None,
         )
         reply = await self._channel.call(self._stub.EnsureCapacity, message, timeout)
         return Grown(
@@ -101,7 +114,7 @@ class EniClient:
             eni_id=reply.eni_id,
             addresses=tuple(reply.addresses),
             prefixes=tuple(reply.prefixes),
-            inventory=to_inventory(reply.inventory, ipv6=self._ipv6),
+            inventory=self._inventory(reply.inventory),
             candidates=tuple(reply.candidates),
         )
 
@@ -114,8 +127,12 @@ class EniClient:
             eni_ids=what.eni_ids,
         )
         reply = await self._channel.call(self._stub.ReleaseCapacity, request, timeout)
-        return to_inventory(reply.inventory, ipv6=self._ipv6)
+        return self._inventory(reply.inventory)
 
     async def watch_inventory(self) -> AsyncIterator[Inventory]:
         async for reply in self._channel.stream(self._stub.WatchInventory, pb.WatchInventoryRequest()):
-            yield to_inventory(reply, ipv6=self._ipv6)
+            yield self._inventory(reply)
+
+
+def _profile(config: EniConfig) -> pb.NetworkProfile:
+    return pb.NetworkProfile(name=config.name, subnet_id=config.subnet_id, security_groups=config.security_groups)

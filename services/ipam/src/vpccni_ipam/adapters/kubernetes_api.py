@@ -1,89 +1,107 @@
-"""The Kubernetes API through the official client, in a thread; imported only when it is used (it costs some 30 MB)."""
+"""What ipam asks of the Kubernetes API: every call that it makes is declared here, and no other can be made."""
 
 from __future__ import annotations
 
-import asyncio
-import json
-import logging
-import os
-import time
-from typing import Any, Final
+import dataclasses
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, TypeVar
+from urllib.parse import quote
 
 from vpccni_api.reasons import Reason, ReasonError
 
-log = logging.getLogger(__name__)
-_PAUSE_S: Final = 2.0
-_CALL_S: Final = 5.0
+from vpccni_ipam.adapters.kubernetes_http import Http
+from vpccni_ipam.adapters.kubernetes_watch import Watch
+
+T = TypeVar("T")
+MERGE: Final = "application/merge-patch+json"
+JSON_PATCH: Final = "application/json-patch+json"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Resource:
+    """A kind of object. ``base``: path of its API group and version."""
+
+    base: str
+    plural: str
+    namespaced: bool = False
+
+
+NODES: Final = Resource("/api/v1", "nodes")
+PODS: Final = Resource("/api/v1", "pods", namespaced=True)
+EVENTS: Final = Resource("/apis/events.k8s.io/v1", "events", namespaced=True)
+ENI_CONFIGS: Final = Resource("/apis/crd.k8s.amazonaws.com/v1alpha1", "eniconfigs")
+CNI_NODES: Final = Resource("/apis/vpcresources.k8s.aws/v1alpha1", "cninodes")
+
+CALLS: Final[Mapping[str, frozenset[tuple[str, Resource]]]] = {
+    "": frozenset({("list", NODES), ("watch", NODES), ("create", EVENTS)}),
+    "ANNOTATE_POD_IP": frozenset({("patch", PODS)}),
+    "AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG": frozenset({("list", ENI_CONFIGS), ("watch", ENI_CONFIGS)}),
+    "ENABLE_POD_ENI": frozenset(
+        {
+            ("get", PODS),
+            ("list", PODS),
+            ("watch", PODS),
+            ("patch", NODES),
+            ("get", CNI_NODES),
+            ("patch", CNI_NODES),
+        }
+    ),
+}
+"""Setting -> (verb, resource) that it needs; "": always. The chart's ClusterRole is held against this."""
+_DECLARED: Final = frozenset().union(*CALLS.values())
 
 
 class KubernetesApi:
-    """``endpoint``: API server instead of the service address; empty: as the pod's environment says."""
+    """Every method raises ReasonError(KUBERNETES_UNREACHABLE) when there is no answer, or it refuses us."""
 
-    def __init__(self, node_name: str, endpoint: str) -> None:
-        self._node_name = node_name
-        self._endpoint = endpoint
-        self._core: Any = None
+    def __init__(self, http: Http) -> None:
+        self._http = http
 
-    async def node_capacity(self, patience_s: float) -> int:
-        """Pods that kubelet runs on this node at most. Raises ReasonError(KUBERNETES_UNREACHABLE) when the API server
-        gives no answer for ``patience_s`` seconds, or does not know the node."""
-        end = time.monotonic() + patience_s
-        while True:
-            try:
-                return await asyncio.to_thread(self._read_capacity)
-            except ReasonError as error:
-                if time.monotonic() + _PAUSE_S > end:
-                    raise ReasonError(
-                        Reason.KUBERNETES_UNREACHABLE, f"no answer within {patience_s:.0f} s: {error.message}"
-                    ) from None
-                log.warning("Kubernetes API: %s", error, extra={"reason": str(error.reason)})
-            await asyncio.sleep(_PAUSE_S)
+    async def get(self, resource: Resource, name: str, namespace: str = "") -> dict[str, Any] | None:
+        """None: there is no such object."""
+        path = _path("get", resource, namespace, name)
+        reply = await self._http.call("GET", path)
+        if reply.status == 404:
+            return None
+        _need(reply.status == 200, path, reply.status, reply.message)
+        found: dict[str, Any] = reply.json()
+        return found
 
-    def _read_capacity(self) -> int:
-        try:
-            reply = self._client().read_node(self._node_name, _preload_content=False, _request_timeout=_CALL_S)
-            if reply.status != 200:
-                raise ReasonError(Reason.KUBERNETES_UNREACHABLE, f"node {self._node_name}: HTTP {reply.status}")
-            return int(json.loads(reply.data)["status"]["capacity"]["pods"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise ReasonError(
-                Reason.KUBERNETES_UNREACHABLE, f"node {self._node_name} has no capacity for pods: {error!r}"
-            ) from error
+    async def create(self, resource: Resource, namespace: str, body: Mapping[str, Any]) -> None:
+        path = _path("create", resource, namespace)
+        reply = await self._http.call("POST", path, body)
+        _need(reply.status in (200, 201, 202, 409), path, reply.status, reply.message)
 
-    def _client(self) -> Any:
-        if self._core is None:
-            from kubernetes import client, config
+    async def patch(
+        self, resource: Resource, name: str, body: object, namespace: str = "", *, kind: str = MERGE
+    ) -> bool:
+        """False: the object is gone, is another one by now, or is not as the patch's tests demand."""
+        path = _path("patch", resource, namespace, name)
+        reply = await self._http.call("PATCH", path, body, kind=kind)
+        if reply.status in (404, 409, 422):
+            return False
+        _need(reply.status == 200, path, reply.status, reply.message)
+        return True
 
-            settings = client.Configuration()
-            try:
-                if os.environ.get("KUBECONFIG"):
-                    config.load_kube_config(client_configuration=settings)
-                else:
-                    config.load_incluster_config(client_configuration=settings)
-            except (config.ConfigException, OSError) as error:
-                raise ReasonError(Reason.KUBERNETES_UNREACHABLE, f"no credentials: {error}") from error
-            if self._endpoint:
-                settings.host = self._endpoint if "://" in self._endpoint else f"https://{self._endpoint}"
-            settings.retries = False
-            self._core = _Errors(client.CoreV1Api(client.ApiClient(settings)))
-        return self._core
+    def watch(
+        self,
+        resource: Resource,
+        selector: Mapping[str, str],
+        keep: Callable[[Mapping[str, Any]], T],
+        changed: Callable[[Mapping[tuple[str, str], T]], None],
+        state: Callable[[ReasonError | None], Awaitable[None]],
+    ) -> Watch[T]:
+        """All of them in all namespaces that match ``selector``; the caller runs it."""
+        _path("watch", resource)
+        return Watch(self._http, _path("list", resource), selector, keep, changed, state)
 
 
-class _Errors:
-    """Turns whatever the HTTP layer raises into a reason."""
+def _need(met: bool, path: str, status: int, message: str) -> None:
+    if not met:
+        raise ReasonError(Reason.KUBERNETES_UNREACHABLE, f"{path}: HTTP {status}: {message}")
 
-    def __init__(self, api: Any) -> None:
-        self._api = api
 
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._api, name)
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            from urllib3.exceptions import HTTPError
-
-            try:
-                return method(*args, **kwargs)
-            except (HTTPError, OSError) as error:
-                raise ReasonError(Reason.KUBERNETES_UNREACHABLE, f"{type(error).__name__}: {error}") from error
-
-        return call
+def _path(verb: str, resource: Resource, namespace: str = "", name: str = "") -> str:
+    assert (verb, resource) in _DECLARED, f"{verb} {resource.plural} is not in CALLS"
+    middle = f"/namespaces/{quote(namespace, safe='')}" if namespace and resource.namespaced else ""
+    return f"{resource.base}{middle}/{resource.plural}" + (f"/{quote(name, safe='')}" if name else "")

@@ -1,0 +1,72 @@
+"""What ipam writes into Kubernetes: events, and the annotation with a pod's address."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from typing import Final
+
+from vpccni_ipam.adapters.kubernetes_api import EVENTS, JSON_PATCH, PODS, KubernetesApi
+from vpccni_ipam.domain.event_filter import Event, short_note
+from vpccni_ipam.domain.model import PodIdentity
+
+POD_IPS: Final = "vpc.amazonaws.com/pod-ips"
+_REPORTER: Final = "aws-node"
+_NODE_EVENTS: Final = "default"
+_VERSIONS: Final = {"Pod": "v1", "Node": "v1"}
+
+
+class KubernetesEvents:
+    """events.EventSink. ``instance``: name of this node."""
+
+    def __init__(self, api: KubernetesApi, instance: str) -> None:
+        self._api = api
+        self._instance = instance
+
+    async def post(self, event: Event) -> None:
+        """Raises ReasonError."""
+        subject = event.subject
+        namespace = subject.namespace or _NODE_EVENTS
+        regarding = {
+            "apiVersion": _VERSIONS[subject.kind],
+            "kind": subject.kind,
+            "name": subject.name,
+            "namespace": subject.namespace,
+            "uid": subject.uid,
+        }
+        body = {
+            "apiVersion": "events.k8s.io/v1",
+            "kind": "Event",
+            "metadata": {"name": f"{subject.name[:200]}.{time.time_ns():x}", "namespace": namespace},
+            "eventTime": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "reportingController": _REPORTER,
+            "reportingInstance": self._instance or _REPORTER,
+            "action": event.action,
+            "reason": event.reason,
+            "type": "Warning",
+            "note": short_note(event.note),
+            "regarding": {key: value for key, value in regarding.items() if value},
+        }
+        await self._api.create(EVENTS, namespace, body)
+
+
+class PodAnnotations:
+    """annotate.Annotations."""
+
+    def __init__(self, api: KubernetesApi) -> None:
+        self._api = api
+
+    async def set(self, pod: PodIdentity, address: str) -> bool:
+        """False: the pod is gone, or another one has its name. Raises ReasonError."""
+        metadata: dict[str, object] = {"annotations": {POD_IPS: address}}
+        if pod.uid:
+            metadata["uid"] = pod.uid  # the API refuses the patch when it is not this pod's any more
+        return await self._api.patch(PODS, pod.name, {"metadata": metadata}, pod.namespace)
+
+    async def clear(self, pod: PodIdentity, address: str) -> bool:
+        """Empties the annotation if it says ``address``; False: it does not, or the pod is gone. Raises ReasonError."""
+        path = f"/metadata/annotations/{POD_IPS.replace('/', '~1')}"
+        steps = [{"op": "test", "path": path, "value": address}, {"op": "replace", "path": path, "value": ""}]
+        if pod.uid:
+            steps.insert(0, {"op": "test", "path": "/metadata/uid", "value": pod.uid})
+        return await self._api.patch(PODS, pod.name, steps, pod.namespace, kind=JSON_PATCH)

@@ -11,11 +11,12 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
+import pytest
 from vpccni_api.eni.v1 import eni_pb2, eni_pb2_grpc
-from vpccni_api.reasons import Reason
+from vpccni_api.reasons import Reason, ReasonError
 from vpccni_kit.channel import Channel
 from vpccni_lab.ec2.records import Eni
 from vpccni_lab.ec2.server import Ec2Server
@@ -205,3 +206,31 @@ async def until(holds: Callable[[], bool], *, what: str, seconds: float = 30.0) 
     while not holds():
         assert time.monotonic() < end, f"{what}: not within {seconds} s"
         await asyncio.sleep(0.02)
+
+
+Body = Callable[[Aws, Process], Awaitable[None]]
+
+
+def run(directory: pathlib.Path, body: Body, aws: Aws | None = None, **environ: str) -> None:
+    """A test's body, with its AWS and its eni-manager."""
+
+    async def scenario() -> None:
+        async with (aws or Aws()).serving() as served, running(served, directory, **environ) as process:
+            await body(served, process)
+
+    asyncio.run(scenario())
+
+
+def fault(aws: Aws, kind: str, *actions: str, **fields: Any) -> str:
+    return aws.ec2.faults.add({"kind": kind, "actions": list(actions), **fields})
+
+
+async def fails(call: Awaitable[object]) -> ReasonError:
+    with pytest.raises(ReasonError) as caught:
+        await call
+    return caught.value
+
+
+async def full_primary(process: Process) -> str:
+    """The next step has to make an ENI."""
+    return (await process.ensure(9)).eni_id

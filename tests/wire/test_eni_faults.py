@@ -4,40 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import pathlib
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from eni_aws import CALLER, Aws, Process, running, until
+from eni_aws import CALLER, Aws, Process, fails, fault, full_primary, run, until
 from vpccni_api.eni.v1 import eni_pb2
-from vpccni_api.reasons import Reason, ReasonError
+from vpccni_api.reasons import Reason
 from vpccni_lab.ec2.timing import Timings
 
 pytestmark = pytest.mark.wire
-Body = Callable[[Aws, Process], Awaitable[None]]
-
-
-def run(tmp_path: pathlib.Path, body: Body, aws: Aws | None = None, **environ: str) -> None:
-    async def scenario() -> None:
-        async with (aws or Aws()).serving() as served, running(served, tmp_path, **environ) as process:
-            await body(served, process)
-
-    asyncio.run(scenario())
-
-
-def fault(aws: Aws, kind: str, *actions: str, **fields: Any) -> str:
-    return aws.ec2.faults.add({"kind": kind, "actions": list(actions), **fields})
-
-
-async def fails(call: Awaitable[object]) -> ReasonError:
-    with pytest.raises(ReasonError) as caught:
-        await call
-    return caught.value
-
-
-async def full_primary(process: Process) -> str:
-    """The next step has to make an ENI."""
-    return (await process.ensure(9)).eni_id
 
 
 def nothing_left(aws: Aws, process: Process) -> bool:
@@ -265,18 +240,40 @@ def test_imds_that_fails_is_its_own_reason_and_not_ready(tmp_path: pathlib.Path)
     run(tmp_path, body)
 
 
-STEPS = [
-    ("CreateNetworkInterface", False),
-    ("CreateNetworkInterface", True),
-    ("AttachNetworkInterface", False),
-    ("AttachNetworkInterface", True),
-    ("ModifyNetworkInterfaceAttribute", False),
-    ("ModifyNetworkInterfaceAttribute", True),
-    ("DescribeNetworkInterfaces", True),
-]
+CREATION = (
+    "CreateNetworkInterface",
+    "AttachNetworkInterface",
+    "ModifyNetworkInterfaceAttribute",
+    "DescribeNetworkInterfaces",
+)
+REMOVAL = ("DescribeNetworkInterfaces", "DetachNetworkInterface", "DeleteNetworkInterface")
 
 
-@pytest.mark.parametrize(("action", "happened"), STEPS)
+def test_these_are_all_the_steps(tmp_path: pathlib.Path) -> None:
+    """What the kills below go through is what an undisturbed run does."""
+
+    async def body(aws: Aws, process: Process) -> None:
+        await full_primary(process)
+        aws.mark()
+        step = await process.ensure(3)
+        assert steps(aws) == ("DescribeSubnets", *CREATION)
+        aws.mark()
+        await process.release(eni_ids=[step.eni_id])
+        assert steps(aws) == REMOVAL
+
+    run(tmp_path, body)
+
+
+def steps(aws: Aws) -> tuple[str, ...]:
+    return tuple(call.action for call in aws.ec2.calls.recent())
+
+
+def before_and_after(actions: tuple[str, ...]) -> list[tuple[str, bool]]:
+    """A kill while each call is under way: it never reached EC2, or it happened and nobody was told."""
+    return [(action, happened) for action in actions for happened in (False, True)]
+
+
+@pytest.mark.parametrize(("action", "happened"), before_and_after(CREATION))
 def test_kill_between_the_steps_of_creation(tmp_path: pathlib.Path, action: str, happened: bool) -> None:
     """Afterwards an ENI is either attached, marked and known, or gone."""
 
@@ -302,15 +299,7 @@ def test_kill_between_the_steps_of_creation(tmp_path: pathlib.Path, action: str,
     run(tmp_path, body)
 
 
-@pytest.mark.parametrize(
-    ("action", "happened"),
-    [
-        ("DetachNetworkInterface", False),
-        ("DetachNetworkInterface", True),
-        ("DeleteNetworkInterface", False),
-        ("DeleteNetworkInterface", True),
-    ],
-)
+@pytest.mark.parametrize(("action", "happened"), before_and_after(REMOVAL))
 def test_kill_between_the_steps_of_removal(tmp_path: pathlib.Path, action: str, happened: bool) -> None:
     """An ENI whose removal never reached EC2 stays in use; any other is gone."""
 
@@ -325,10 +314,40 @@ def test_kill_between_the_steps_of_removal(tmp_path: pathlib.Path, action: str, 
         aws.ec2.faults.clear()
         await process.start()
         await until(lambda: process.journal() == [], what="an empty journal", seconds=60)
-        stays = (action, happened) == ("DetachNetworkInterface", False)
+        stays = action == "DescribeNetworkInterfaces" or (action, happened) == ("DetachNetworkInterface", False)
         told = {eni.eni_id: eni.status for eni in (await process.inventory()).enis}
         assert {eni.id for eni in aws.enis()} == set(told)
         assert (told.get(step.eni_id) == "attached") is stays
+
+    run(tmp_path, body)
+
+
+@pytest.mark.parametrize(
+    ("action", "happened"), before_and_after(("AssignPrivateIpAddresses", "UnassignPrivateIpAddresses"))
+)
+def test_kill_while_addresses_change(tmp_path: pathlib.Path, action: str, happened: bool) -> None:
+    """After the restart the inventory is what EC2 holds: no address is lost, none is kept that nobody knows of."""
+
+    async def body(aws: Aws, process: Process) -> None:
+        first = await process.ensure(4)
+        fault(aws, "timeout", action, seconds=60.0, executes=happened, count=1)
+        call = (
+            process.ensure(2) if action.startswith("Assign") else process.release([(first.eni_id, first.addresses[:2])])
+        )
+        changing = asyncio.ensure_future(call)
+        await until(lambda: aws.ec2.calls.total(action=action, code="NoAnswer") > 0, what=f"{action} under way")
+        await process.kill()
+        await asyncio.gather(changing, return_exceptions=True)
+        aws.ec2.faults.clear()
+        await process.start()
+        (told,) = (await process.inventory()).enis
+        assert set(told.secondary_ips) == set(aws.ec2.eni(first.eni_id).secondary_ips)
+        assert len(told.secondary_ips) == {(True, True): 6, (False, True): 2}.get(
+            (action.startswith("Assign"), happened), 4
+        )
+        left = await process.release([(first.eni_id, list(told.secondary_ips))])
+        assert [list(eni.secondary_ips) for eni in left.enis] == [[]]
+        assert aws.ec2.eni(first.eni_id).secondary_ips == ()
 
     run(tmp_path, body)
 

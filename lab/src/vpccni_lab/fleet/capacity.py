@@ -35,8 +35,9 @@ from vpccni_lab.fleet.virtual import Process
 _ROUNDS: Final = 16
 _FINISH_S: Final = 60.0
 _IMDS_LOOK_S: Final = 0.25
-_DETACH_PAUSE_S: Final = 1.0
-_DETACH_PAUSE_MAX_S: Final = 5.0
+_IMDS_MOST_S: Final = 5.0
+_DELETE_PAUSE_S: Final = 1.0
+_DELETE_PAUSE_MAX_S: Final = 5.0
 
 
 class Capacity:
@@ -142,7 +143,7 @@ class Capacity:
             marked = {"AttachmentId": attachment, "DeleteOnTermination": True}
             yield from call("ModifyNetworkInterfaceAttribute", {"NetworkInterfaceId": eni_id, "Attachment": marked}, by)
             # IMDS, which costs nothing, tells when asking EC2 is worth a call.
-            while self._record_status(eni_id) != "attached":
+            while self._status(eni_id) != "attached":
                 yield _IMDS_LOOK_S
             yield from call("DescribeNetworkInterfaces", {"NetworkInterfaceIds": [eni_id]}, by)
         except Ec2Error as error:
@@ -215,17 +216,20 @@ class Capacity:
             self._blocks.pop((eni.subnet_id, mode), None)
 
     def remove(self, eni_id: str) -> Process[None]:
-        """Gives a whole ENI back. Raises Ec2Error."""
+        """Gives a whole ENI back, after a look at its tags. Raises Ec2Error."""
+        params = {"NetworkInterfaceIds": [eni_id]}
+        yield from self.caller.call("DescribeNetworkInterfaces", params, self.now + _FINISH_S)
         yield from self._remove(eni_id, self.enis[eni_id].attachment_id)
         del self.enis[eni_id]
 
     def _remove(self, eni_id: str, attachment: str) -> Process[None]:
-        by, pause = self.now + 2 * _FINISH_S, 0.0
+        by, pause = self.now + 2 * _FINISH_S, _DELETE_PAUSE_S
         if attachment:
             yield from self.caller.call("DetachNetworkInterface", {"AttachmentId": attachment}, by)
-            pause = _DETACH_PAUSE_S
+            until = self.now + _IMDS_MOST_S
+            while self.now < until and self._status(eni_id) != "available":
+                yield _IMDS_LOOK_S
         while True:
-            yield pause
             try:
                 yield from self.caller.call("DeleteNetworkInterface", {"NetworkInterfaceId": eni_id}, by)
                 return
@@ -234,7 +238,8 @@ class Capacity:
                     return
                 if error.code not in ENI_IN_USE or self.now >= by:
                     raise
-                pause = min(max(_DETACH_PAUSE_S, pause * 1.5), _DETACH_PAUSE_MAX_S)
+            yield pause
+            pause = min(pause * 1.5, _DELETE_PAUSE_MAX_S)
 
     def look_again(self, deadline: float) -> Process[None]:
         """The two-hourly look at the node's own ENIs (tags leave no trace in IMDS)."""
@@ -263,7 +268,7 @@ class Capacity:
         names = {"vpc-id": self.instance.vpc_id, "availability-zone": self.instance.az}
         return {"Filters": [{"Name": name, "Values": [value]} for name, value in names.items()]}
 
-    def _record_status(self, eni_id: str) -> str:
+    def _status(self, eni_id: str) -> str:
         ec2 = self.caller.ec2
         ec2.advance()
         held = ec2.eni(eni_id).attachment

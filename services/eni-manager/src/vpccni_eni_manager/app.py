@@ -128,7 +128,7 @@ def build(values: Values, environ: Mapping[str, str], policy: Policy, metrics: M
     inventories = Inventories(ec2, imds, policy)
     describe = Describe(ec2, FileLimitsCache(state / "instance-limits"), inventories, policy, clock)
     choice = SubnetChoice(ec2, inventories, policy, clock)
-    remove = RemoveEni(ec2, journal, clock)
+    remove = RemoveEni(ec2, imds, journal, clock)
     create = CreateInSubnet(ec2, inventories, choice, journal, policy, clock)
     attach = AttachEni(ec2, imds, inventories, create, remove, journal, counts, clock)
     return App(

@@ -30,7 +30,9 @@ _VISIBLE_S: Final = 10.0
 _VISIBLE_PAUSE_S: Final = 0.5
 _DEVICES_TRIED: Final = 3
 _IMDS_LOOK_S: Final = 0.25
-_EC2_FIRST_S: Final = 1.0
+# Without IMDS's hint, EC2 is asked after that long (attaching takes a second or two), and then again with growing pauses.
+_EC2_FIRST_S: Final = 2.0
+_EC2_AGAIN_S: Final = 1.0
 _EC2_LAST_S: Final = 5.0
 
 
@@ -86,7 +88,7 @@ class AttachEni:
         except ReasonError as error:
             # The journal has the attachment id if the request got that far.
             action = next((one for one in self._journal.entries() if one.token == token), action)
-            await self._undo(action, error)
+            await self._undo(action, made.mac, error)
             if isinstance(error, Ec2Error) and error.code == ATTACHMENT_LIMIT:
                 raise
             raise ReasonError(
@@ -133,8 +135,10 @@ class AttachEni:
     async def _until_attached(self, made: Eni, finish_by: float) -> Eni:
         """Returns as soon as EC2 says attached. IMDS, which costs nothing, tells when asking EC2 is worth a call."""
         with telemetry.span("eni.until_attached", attributes={"eni": made.eni_id}):
-            pause, next_ask, seen = _EC2_FIRST_S, self._clock.monotonic(), False
+            pause, next_ask, seen = _EC2_AGAIN_S, self._clock.monotonic() + _EC2_FIRST_S, False
             while True:
+                if not seen and await self._in_imds(made.mac):
+                    seen, next_ask = True, self._clock.monotonic()
                 if self._clock.monotonic() >= next_ask:
                     found = await self._ec2.eni(made.eni_id, finish_by)
                     if found is not None and found.status == "attached":
@@ -146,8 +150,6 @@ class AttachEni:
                         Reason.ENI_ATTACH_FAILED, f"{made.eni_id} did not become attached in {FINISH_S:.0f} s"
                     )
                 await asyncio.sleep(_IMDS_LOOK_S)
-                if not seen and await self._in_imds(made.mac):
-                    seen, next_ask = True, self._clock.monotonic()
 
     async def _in_imds(self, mac: str) -> bool:
         try:
@@ -155,12 +157,12 @@ class AttachEni:
         except ReasonError:
             return False  # a hint only; EC2 is asked anyway
 
-    async def _undo(self, action: Action, error: ReasonError) -> None:
+    async def _undo(self, action: Action, mac: str, error: ReasonError) -> None:
         log.warning("undoing %s: %s", action.eni_id, error, extra={"reason": str(error.reason)})
         with telemetry.span("eni.undo", attributes={"eni": action.eni_id}):
             try:
                 undoing = dataclasses.replace(action, step=Step.UNDOING)
-                await self._remove(undoing, self._clock.monotonic() + UNDO_S)
+                await self._remove(undoing, self._clock.monotonic() + UNDO_S, mac)
             except ReasonError as second:
                 # The journal has it: the repair job goes on with it.
                 self._counts.failed("AllocENIDeleteErr", second)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vpccni_api.reasons import Reason, ReasonError
+from vpccni_kit import telemetry
 from vpccni_kit.clock import Clock
 
 from vpccni_eni_manager.domain import tags
@@ -74,8 +75,8 @@ class CreateInSubnet:
                 seen.append(dataclasses.replace(candidate, refused=error.code))
                 continue
             self._choice.gave(candidate.subnet.subnet_id, growth.mode)
-            rest = candidates[len(seen) :]
-            return made, tuple(str(one) for one in (*seen, *rest))
+            return made, _shown((*seen, *candidates[len(seen) :]))
+        _shown(seen)
         raise none_left(tuple(seen), growth, self._choice.blocked(growth.mode))
 
     async def _in_subnet(
@@ -124,6 +125,17 @@ class CreateInSubnet:
         self._journal.put(dataclasses.replace(intent, step=Step.CREATED, eni_id=made.eni_id))
         log.info("created %s in %s with %d %s", made.eni_id, new.subnet_id, count, growth.mode)
         return made
+
+
+def _shown(candidates: Sequence[Candidate]) -> tuple[str, ...]:
+    """Every subnet that was looked at and why it was refused: in the span, in the log, and for the caller."""
+    lines = tuple(str(candidate) for candidate in candidates)
+    span = telemetry.current()
+    for candidate in candidates if span else ():
+        assert span is not None
+        span.event("subnet", {"subnet": candidate.subnet.subnet_id, "refused": candidate.refused})
+    log.info("subnets for a new ENI: %s", "; ".join(lines) or "none in the zone")
+    return lines
 
 
 def _named(error: Ec2Error, growth: Growth) -> ReasonError:

@@ -25,6 +25,7 @@ from vpccni_eni_manager.subnet_choice import SubnetChoice
 
 log = logging.getLogger(__name__)
 _REMOVE_S: Final = 120.0
+_ASK_S: Final = 20.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -119,6 +120,13 @@ class ReleaseCapacity:
         if kept:
             raise error
 
+    async def _as_tagged_now(self, eni: Eni) -> Eni:
+        """The ENI with the tags that it has in EC2 now: no_manage may have been set since we looked last. One call."""
+        found = await self._ec2.eni(eni.eni_id, self._clock.monotonic() + _ASK_S)
+        if found is None or found.tags == eni.tags:
+            return eni
+        return self._inventories.put(dataclasses.replace(eni, tags=found.tags)).eni(eni.eni_id) or eni
+
     def _start_removal(self, eni: Eni) -> asyncio.Task[None]:
         """Goes on when the caller is gone."""
         task = asyncio.create_task(self._remove_one(eni), name=f"remove {eni.eni_id}")
@@ -133,6 +141,8 @@ class ReleaseCapacity:
 
     async def _remove_one(self, eni: Eni) -> None:
         async with self._locks.hold(("eni", eni.eni_id)):
+            eni = await self._as_tagged_now(eni)
+            _check_removable(eni)
             self._inventories.put(dataclasses.replace(eni, status="detaching"))
             action = Action(
                 token=str(uuid.uuid4()),
@@ -142,7 +152,7 @@ class ReleaseCapacity:
                 attachment_id=eni.attachment_id,
             )
             try:
-                await self._remove(action, self._clock.monotonic() + _REMOVE_S)
+                await self._remove(action, self._clock.monotonic() + _REMOVE_S, eni.mac)
             except ReasonError as error:
                 self._counts.failed("FreeENIDeleteErr", error)
                 self._inventories.forget_told(eni.eni_id)

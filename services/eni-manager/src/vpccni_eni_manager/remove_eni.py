@@ -7,6 +7,7 @@ import dataclasses
 import logging
 from typing import Final
 
+from vpccni_api.reasons import ReasonError
 from vpccni_kit.clock import Clock
 
 from vpccni_eni_manager.domain.attach import Action, Step
@@ -16,10 +17,13 @@ from vpccni_eni_manager.domain.ec2_errors import (
     ENI_NOT_FOUND,
     Ec2Error,
 )
-from vpccni_eni_manager.ports import Ec2, Journal
+from vpccni_eni_manager.ports import Ec2, Imds, Journal
 
 log = logging.getLogger(__name__)
-# EC2 usually detaches within a few seconds; a delete before that is refused and costs a call.
+# EC2 usually detaches within a few seconds; a delete before that is refused and costs a call. IMDS, which costs nothing, shows
+# when the ENI is gone from the instance; it is not waited for longer than that.
+_IMDS_LOOK_S: Final = 0.25
+_IMDS_MOST_S: Final = 5.0
 _FIRST_TRY_S: Final = 1.0
 _LAST_TRY_S: Final = 5.0
 # A new ENI may be "not found" for a while; younger than this, that does not mean that it is gone.
@@ -31,24 +35,25 @@ _NOT_ATTACHED: Final = frozenset({ATTACHMENT_NOT_FOUND, ENI_NOT_FOUND, "Incorrec
 class RemoveEni:
     """Takes a journalled action to its end. ``active``: tokens being worked on, for the repair job to leave alone."""
 
-    def __init__(self, ec2: Ec2, journal: Journal, clock: Clock) -> None:
+    def __init__(self, ec2: Ec2, imds: Imds, journal: Journal, clock: Clock) -> None:
         self._ec2 = ec2
+        self._imds = imds
         self._journal = journal
         self._clock = clock
         self.active: set[str] = set()
 
-    async def __call__(self, action: Action, deadline: float) -> None:
-        """Raises Ec2Error when it cannot be finished in time; the journal keeps the rest then."""
+    async def __call__(self, action: Action, deadline: float, mac: str = "") -> None:
+        """``mac``: of the ENI, by which IMDS names it. Raises Ec2Error when it cannot be finished in time; the journal keeps
+        the rest then."""
         self._journal.put(action)
         self.active.add(action.token)
         try:
-            pause = 0.0
             if action.attachment_id:
                 await self._detach(action, deadline)
                 step = Step.DETACHED if action.step is Step.REMOVING else Step.UNDOING
                 self._journal.put(dataclasses.replace(action, step=step, attachment_id=""))
-                pause = _FIRST_TRY_S
-            await self._delete_when_detached(action, pause, deadline)
+                await self._until_gone(mac, deadline)
+            await self._delete_when_detached(action, deadline)
             self._journal.drop(action.token)
         finally:
             self.active.discard(action.token)
@@ -61,15 +66,27 @@ class RemoveEni:
                 raise
             log.info("%s is detached already (%s)", action.eni_id, error.code)
 
-    async def _delete_when_detached(self, action: Action, pause: float, deadline: float) -> None:
+    async def _until_gone(self, mac: str, deadline: float) -> None:
+        """Returns when IMDS does not show the ENI (any more), or cannot tell."""
+        until = min(deadline, self._clock.monotonic() + _IMDS_MOST_S)
+        while self._clock.monotonic() < until:
+            try:
+                if mac not in await self._imds.macs():
+                    return
+            except ReasonError:
+                return
+            await asyncio.sleep(_IMDS_LOOK_S)
+
+    async def _delete_when_detached(self, action: Action, deadline: float) -> None:
+        pause = _FIRST_TRY_S
         while True:
-            await asyncio.sleep(min(pause, max(0.0, deadline - self._clock.monotonic())))
             try:
                 return await self._delete(action, deadline)
             except Ec2Error as error:
                 if error.code not in (*ENI_IN_USE, ENI_NOT_FOUND) or self._clock.monotonic() >= deadline:
                     raise
-                pause = min(max(_FIRST_TRY_S, pause * 1.5), _LAST_TRY_S)
+            await asyncio.sleep(min(pause, max(0.0, deadline - self._clock.monotonic())))
+            pause = min(pause * 1.5, _LAST_TRY_S)
 
     async def _delete(self, action: Action, deadline: float) -> None:
         try:

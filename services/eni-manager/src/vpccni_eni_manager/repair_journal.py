@@ -82,7 +82,7 @@ class RepairJournal:
         elif choice is Repair.UNDO and found is not None:
             attached = found.attachment_id if found.status in ("attached", "attaching") else ""
             step = Step.DETACHED if action.step in (Step.REMOVING, Step.DETACHED) else Step.UNDOING
-            await self._remove(dataclasses.replace(action, step=step, attachment_id=attached), deadline)
+            await self._remove(dataclasses.replace(action, step=step, attachment_id=attached), deadline, found.mac)
         self._journal.drop(action.token)
         if self._inventories.current is not None:
             await self._inventories.from_ec2(deadline)

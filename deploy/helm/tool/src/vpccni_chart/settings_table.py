@@ -87,6 +87,11 @@ def _tags(setting: Setting[Any]) -> tuple[Check, ...]:
     )
 
 
+def _pairs(setting: Setting[Any]) -> tuple[Check, ...]:
+    pair = r"([^=,\s][^=,]*=[^,]*)?"
+    return (Check(rf"^\s*{pair}(,\s*{pair})*$", _said(setting, "key")),)
+
+
 _OWN: Final[dict[str, Callable[[Setting[Any]], tuple[Check, ...]]]] = {
     "AWS_VPC_K8S_CNI_VETHPREFIX": _veth_prefix,
     "AWS_VPC_K8S_CNI_CONNMARK": _connmark,
@@ -94,6 +99,8 @@ _OWN: Final[dict[str, Callable[[Setting[Any]], tuple[Check, ...]]]] = {
     "AWS_VPC_K8S_EGRESS_V4_PLUGIN_LOG_FILE": _plugin_log,
     "AWS_VPC_K8S_EGRESS_V6_PLUGIN_LOG_FILE": _plugin_log,
     "ADDITIONAL_ENI_TAGS": _tags,
+    "VPCCNI_NODE_LABELS": _pairs,
+    "VPCCNI_NODE_ANNOTATIONS": _pairs,
 }
 _PROBE: Final = "\x00no such value"
 

@@ -13,6 +13,7 @@ import pytest
 from observed import Jaeger, MissingError, jaeger_binary
 from PIL import Image
 from vpccni_lab import lifecycle, state
+from vpccni_lab.cli import main as vpclab
 from vpccni_lab.client import LabClient
 from vpccni_lab.runtime.pods import Pod
 from vpccni_lab.trace import collector, jaeger, waterfall
@@ -97,3 +98,12 @@ def test_the_picture_has_a_bar_for_every_span(seen: Seen, tmp_path: Path) -> Non
         assert picture.height > 26 * len(spans)
         colours = {colour for _, colour in picture.getcolors(1 << 16) or ()}
     assert {(0x6A, 0x4C, 0x93), (0x19, 0x76, 0xA3), (0x2A, 0x9D, 0x62), (0xD9, 0x82, 0x2B)} <= colours
+
+
+def test_vpclab_draws_what_jaeger_answers(seen: Seen, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    url, pods, _, lab = seen
+    arguments = ["trace", pods[0].name, "--jaeger", url, "--png", str(tmp_path / "pod.png"), "-l", lab.state.name]
+    assert vpclab.main(arguments) == 0
+    assert f"trace {pods[0].trace_id}" in capsys.readouterr().out
+    with Image.open(tmp_path / "pod.png") as picture:
+        assert picture.width == 1400

@@ -19,6 +19,7 @@ _WRITTEN = (
     " 4294967295 4294967296 575 576 1279 1280 9001 9002 65535 65536 1048576 1048577 86400 86401 3600 3601 10.0.0.0/8"
     ' 10.0.0.0/33 10.0.0/8 10.0.0.0 ,10.0.0.0/8, fd00::/8 {} {"a":"b"} {"a":1} {"":"b"} [1] {"a":"b","c":"d"} required'
     " auto iptables-nft 0.4.0 1.0.0 2.0.0"
+    " zone=a zone=a,b=c =a zone= zone=a=b on"
 )
 WORDS = st.sampled_from(_WRITTEN.split())
 NUMBERS = st.integers(-10, 1 << 33).map(str)

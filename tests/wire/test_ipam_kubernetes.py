@@ -224,7 +224,7 @@ def test_the_address_is_annotated_and_taken_back() -> None:
         addresses = {name: await world.address(name) for name in ("gone", "again", "a", "b")}
 
         async def annotated() -> bool:
-            return said(api, "a") == addresses["a"] and said(api, "b") == addresses["b"]
+            return bool(said(api, "a") == addresses["a"] and said(api, "b") == addresses["b"])
 
         await until(annotated, world.log)
         assert said(api, "again") is None, "the annotation is for the pod that was added, not for its successor"
@@ -235,7 +235,7 @@ def test_the_address_is_annotated_and_taken_back() -> None:
         await world.delete("a")
 
         async def taken_back() -> bool:
-            return said(api, "a") == ""
+            return bool(said(api, "a") == "")
 
         await until(taken_back, world.log)
         assert said(api, "b") == "10.9.9.9", "what someone else wrote stays"
@@ -251,7 +251,7 @@ def test_annotations_wait_for_the_api_server_and_adds_do_not() -> None:
         await api.start()
 
         async def annotated() -> bool:
-            return said(api, "a") == address
+            return bool(said(api, "a") == address)
 
         await until(annotated, world.log)
 

@@ -81,7 +81,10 @@ def next_step(targets: Targets, supply: Supply, limits: InstanceLimits, room: Ro
     if targets.prefixes:
         return GrowthStep(max(1, short_prefixes(targets, supply)), False, may_create)
     if targets.by_address:
-        return GrowthStep(max(1, short_addresses(targets, supply)), False, may_create)
+        short = short_addresses(targets, supply)
+        if targets.max_pods:
+            short = min(short, targets.max_pods - supply.total)
+        return GrowthStep(max(1, short), False, may_create)
     return GrowthStep(limits.slots_per_eni, True, may_create)
 
 

@@ -55,6 +55,23 @@ def test_a_burst_that_one_assign_can_serve_is_one_call() -> None:
     assert plan.down.calls == {"UnassignPrivateIpAddresses": 1}
 
 
+def test_an_eni_costs_the_calls_that_the_real_eni_manager_makes() -> None:
+    """tests/wire/test_eni_faults.py, test_these_are_all_the_steps, holds the process to the same calls."""
+    plan = make_plan(env("WI1 MI1"), "t3.small", 2, 3)
+    assert plan.up.calls == {
+        "DescribeSubnets": 1,
+        "CreateNetworkInterface": 1,
+        "AttachNetworkInterface": 1,
+        "ModifyNetworkInterfaceAttribute": 1,
+        "DescribeNetworkInterfaces": 1,
+    }
+    assert plan.down.calls == {
+        "DescribeNetworkInterfaces": 1,
+        "DetachNetworkInterface": 1,
+        "DeleteNetworkInterface": 1,
+    }
+
+
 def test_at_rest_is_within_the_budget() -> None:
     assert 0 < make_plan(env("WE1"), "m5.large", 0, 1).calls_at_rest <= 2
 

@@ -16,16 +16,7 @@ from vpccni_lab.trace.spans import Span
 
 def trace(url: str, trace_id: str) -> list[Span]:
     """The spans of one trace, by start time; empty when Jaeger does not know it. Raises ReasonError NOT_READY."""
-    try:
-        with urllib.request.urlopen(f"{url.rstrip('/')}/api/traces/{trace_id}", timeout=10) as answer:
-            found = json.load(answer)
-    except urllib.error.HTTPError as error:
-        with error:
-            if error.code == 404:
-                return []
-            raise ReasonError(Reason.NOT_READY, f"{url}: HTTP {error.code}") from error
-    except OSError as error:
-        raise ReasonError(Reason.NOT_READY, f"{url}: {error}") from error
+    found = _get(url, f"traces/{trace_id}", unknown={"data": []})
     return _spans(found)
 
 
@@ -38,14 +29,21 @@ def search(url: str, service: str, operation: str, tags: Mapping[str, str], limi
         "limit": str(limit),
         "lookback": "1h",
     }
+    return [_spans({"data": [one]}) for one in _get(url, f"traces?{urllib.parse.urlencode(query)}")["data"]]
+
+
+def _get(url: str, path: str, unknown: dict[str, Any] | None = None) -> dict[str, Any]:
+    """``unknown``: the answer to 404."""
     try:
-        with urllib.request.urlopen(
-            f"{url.rstrip('/')}/api/traces?{urllib.parse.urlencode(query)}", timeout=10
-        ) as answer:
-            found = json.load(answer)
+        with urllib.request.urlopen(f"{url.rstrip('/')}/api/{path}", timeout=10) as answer:
+            return dict(json.load(answer))
+    except urllib.error.HTTPError as error:
+        with error:
+            if error.code == 404 and unknown is not None:
+                return unknown
+            raise ReasonError(Reason.NOT_READY, f"{url}: HTTP {error.code}") from error
     except OSError as error:
         raise ReasonError(Reason.NOT_READY, f"{url}: {error}") from error
-    return [_spans({"data": [one]}) for one in found["data"]]
 
 
 def _spans(found: Mapping[str, Any]) -> list[Span]:

@@ -114,7 +114,8 @@ def test_the_account_may_do_what_it_needs_and_no_more(empty: ApiServer) -> None:
         account = "--as=system:serviceaccount:kube-system:aws-node"
         return empty.run("kubectl", "auth", "can-i", verb, resource, account, "-A").returncode == 0
 
-    assert may("get", "nodes")
+    assert may("watch", "nodes")
+    assert may("create", "events.events.k8s.io")
     assert not any(may(verb, what) for verb, what in (("patch", "pods"), ("get", "secrets"), ("patch", "nodes")))
     empty.helm("upgrade", "aws-vpc-cni", str(CHART), "-n", "kube-system", "--set-string", "env.ANNOTATE_POD_IP=true")
     assert may("patch", "pods")

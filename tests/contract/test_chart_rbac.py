@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -13,61 +14,57 @@ from vpccni_eni_manager.adapters.ec2_model import ACTIONS
 
 HELM = manifest.find_helm()
 with_helm = pytest.mark.skipif(HELM is None, reason="helm is not here (make e2e builds it)")
-# What a setting alone needs: its calls may not be granted while it is off.
-OPTIONAL = {("patch", "nodes"): {"VPCCNI_STARTUP_TAINT": "vpccni.example.org/not-ready"}}
-Grants = set[tuple[str, str]]
+NEEDS = api_calls.kubernetes_calls()
+SETTINGS = [name for name in NEEDS if name]
 
 
-def granted(env: dict[str, Any], **values: Any) -> Grants:
+def granted(env: dict[str, Any], **values: Any) -> set[api_calls.Call]:
     assert HELM is not None
     (role,) = [thing for thing in manifest.objects(HELM, {"env": env, **values}) if thing["kind"] == "ClusterRole"]
     return {
-        (verb, resource) for rule in role["rules"] for resource in rule.get("resources", ()) for verb in rule["verbs"]
+        (verb, group, resource)
+        for rule in role["rules"]
+        for resource in rule.get("resources", ())
+        for group in rule.get("apiGroups", ())
+        for verb in rule["verbs"]
     }
 
 
-@with_helm
-def test_by_default_exactly_what_the_code_calls() -> None:
-    assert granted({}) == api_calls.kubernetes_calls() - OPTIONAL.keys()
+def on(names: Iterable[str]) -> dict[str, Any]:
+    return {name: "example.org/not-ready" if name == "VPCCNI_STARTUP_TAINT" else "true" for name in names}
 
 
 @with_helm
-@pytest.mark.parametrize("call", OPTIONAL)
-def test_what_only_a_setting_needs_comes_with_the_setting(call: tuple[str, str]) -> None:
-    assert call in api_calls.kubernetes_calls()
-    assert granted(OPTIONAL[call]) == granted({}) | {call}
+@pytest.mark.parametrize(
+    "names", [(), *((name,) for name in SETTINGS), tuple(SETTINGS)], ids=lambda n: "+".join(n) or "none"
+)
+def test_exactly_what_the_settings_that_are_on_need(names: tuple[str, ...]) -> None:
+    needed = NEEDS[""].union(*(NEEDS[name] for name in names))
+    assert granted(on(names)) == needed
 
 
 @with_helm
-def test_settings_of_the_original_that_need_more() -> None:
-    plain = granted({"ANNOTATE_POD_IP": "false", "ENABLE_POD_ENI": "false"})
-    assert plain == granted({})
-    assert granted({"ANNOTATE_POD_IP": "true"}) - plain == {("get", "pods"), ("patch", "pods")}
-    custom = granted({"AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG": "1"}) - plain
-    assert custom == {(verb, "eniconfigs") for verb in ("get", "list", "watch")}
-    pod_eni = granted({"ENABLE_POD_ENI": True}) - plain
-    assert pod_eni == {
-        *((verb, "cninodes") for verb in ("get", "list", "watch", "patch")),
-        *((verb, "pods") for verb in ("get", "list", "watch")),
-    }
+def test_off_in_any_spelling_adds_nothing() -> None:
+    flags = [name for name in SETTINGS if name != "VPCCNI_STARTUP_TAINT"]
+    for off in ("false", "0", "F", ""):
+        assert granted(dict.fromkeys(flags, off)) == NEEDS[""]
 
 
 @with_helm
 def test_the_agent_s_rules_come_with_the_agent() -> None:
-    assert ("watch", "policyendpoints") in granted({}, nodeAgent={"enabled": True}) - granted({})
+    assert ("watch", "networking.k8s.aws", "policyendpoints") in granted({}, nodeAgent={"enabled": True}) - granted({})
 
 
 @with_helm
 @pytest.mark.parametrize("forbidden", ["secrets", "configmaps", "*"])
 def test_never(forbidden: str) -> None:
-    everything = {"ANNOTATE_POD_IP": True, "ENABLE_POD_ENI": True, "AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG": True}
-    found = granted(everything, nodeAgent={"enabled": True})
+    found = granted(on(SETTINGS), nodeAgent={"enabled": True})
     assert not {call for call in found if forbidden in call}
 
 
 def test_the_calls_are_found_in_the_code() -> None:
     assert api_calls.ec2_actions() == set(ACTIONS)
-    assert ("get", "nodes") in api_calls.kubernetes_calls()
+    assert NEEDS["VPCCNI_STARTUP_TAINT"] == {("get", "", "nodes"), ("patch", "", "nodes")}
 
 
 def blocks() -> list[dict[str, Any]]:

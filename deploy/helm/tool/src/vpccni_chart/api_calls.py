@@ -1,4 +1,4 @@
-"""Which EC2 actions and which calls of the Kubernetes API the services' code contains, found in its syntax trees."""
+"""Which EC2 actions the code contains, and which calls of the Kubernetes API it declares."""
 
 from __future__ import annotations
 
@@ -10,20 +10,16 @@ from pathlib import Path
 from typing import Final
 
 from botocore.loaders import Loader
-from kubernetes import client
+from vpccni_install import settings as install
+from vpccni_ipam.adapters.kubernetes_api import CALLS, Resource
 
 REPO: Final = Path(__file__).resolve().parents[5]
 ENI_MANAGER: Final = REPO / "services/eni-manager/src/vpccni_eni_manager"
-WITH_TOKEN: Final = (REPO / "services/ipam/src/vpccni_ipam", REPO / "deploy/install/src/vpccni_install")
-"""The packages that run in the one container with a service account token."""
-
-# A method of CoreV1Api and friends: verb, then the resource.
-_METHOD: Final = re.compile(
-    r"(read|list|patch|create|replace|delete)_(?:namespaced_)?(.+?)(?:_for_all_namespaces)?"
-    r"(?:_without_preload_content|_with_http_info)?"
-)
-_VERBS: Final = {"read": "get", "replace": "update"}
+INSTALL: Final = REPO / "deploy/install/src/vpccni_install"
 _HTTP: Final = {"GET": "get", "PATCH": "patch", "POST": "create", "PUT": "update", "DELETE": "delete"}
+
+Call = tuple[str, str, str]
+"""Verb, API group (empty: the core), resource."""
 
 
 def _trees(package: Path) -> Iterator[ast.AST]:
@@ -46,29 +42,25 @@ def ec2_actions(package: Path = ENI_MANAGER) -> frozenset[str]:
     return frozenset(found & _ec2_operations())
 
 
-def kubernetes_calls() -> frozenset[tuple[str, str]]:
-    """(verb, resource) of every call that the code with the token makes: by the client's methods, or by method and path."""
-    found: set[tuple[str, str]] = set()
-    for package in WITH_TOKEN:
-        for tree in _trees(package):
-            for node in ast.walk(tree):
-                if isinstance(node, ast.Attribute):
-                    found |= _client_call(node.attr)
-            found |= _http_calls(tree)
-    return frozenset(found)
+def kubernetes_calls() -> dict[str, frozenset[Call]]:
+    """Setting -> what the code with the service account's token calls when it is on; "": always.
+
+    ipam declares its calls and can make no others; the installer's, which take the start-up taint off, are found in its code.
+    """
+    calls = {
+        setting: frozenset(_call(verb, resource) for verb, resource in needed) for setting, needed in CALLS.items()
+    }
+    installer = {call for tree in _trees(INSTALL) for call in _http_calls(tree)}
+    return calls | {install.STARTUP_TAINT.name: frozenset(installer)}
 
 
-def _client_call(name: str) -> set[tuple[str, str]]:
-    method = _METHOD.fullmatch(name)
-    apis = (client.CoreV1Api, client.EventsV1Api, client.AppsV1Api)
-    if method is None or not any(hasattr(api, name) for api in apis):
-        return set()
-    resource = {"event": "events", "node_status": "nodes/status"}.get(method[2], f"{method[2]}s")
-    return {(_VERBS.get(method[1], method[1]), resource)}
+def _call(verb: str, resource: Resource) -> Call:
+    path = resource.base.split("/")  # ["", "api", version] or ["", "apis", group, version]
+    return verb, path[2] if path[1] == "apis" else "", resource.plural
 
 
-def _http_calls(tree: ast.AST) -> set[tuple[str, str]]:
-    """``api.call("PATCH", …)`` in a module that names a path below /api/v1/ or /apis/."""
+def _http_calls(tree: ast.AST) -> set[Call]:
+    """``api.call("PATCH", …)`` in a module that names a path below /api/v1/."""
     verbs: set[str] = set()
     resources: set[str] = set()
     for node in ast.walk(tree):
@@ -78,4 +70,4 @@ def _http_calls(tree: ast.AST) -> set[tuple[str, str]]:
             verbs.add(_HTTP[node.value])
         if path := re.match(r"/api/v1/(?:namespaces/[^/]*/)?([a-z]+)", node.value):
             resources.add(path[1])
-    return {(verb, resource) for verb in verbs for resource in resources}
+    return {(verb, "", resource) for verb in verbs for resource in resources}

@@ -29,7 +29,16 @@ CACHE: Final = Path(os.environ.get("VPCCNI_CACHE") or Path.home() / ".cache/vpcc
 REPOSITORY: Final = "localhost/vpccni"
 
 SUITE: Final = "bookworm"
-RUNTIME_PACKAGES: Final = ("base-files", "dash", "coreutils", "libc-bin", "libstdc++6", "python3", "iptables", "nftables")
+RUNTIME_PACKAGES: Final = (
+    "base-files",
+    "dash",
+    "coreutils",
+    "libc-bin",
+    "libstdc++6",
+    "python3",
+    "iptables",
+    "nftables",
+)
 BUILDER_PACKAGES: Final = (*RUNTIME_PACKAGES, "python3-pip")
 LEAVE_OUT: Final = (
     "/usr/share/man/*",

@@ -29,6 +29,8 @@ COMMANDS = {"ADD": "0.3.0", "DEL": "0.3.0", "CHECK": "0.4.0", "GC": "1.1.0", "ST
 
 MAX_CONFIG = 1 << 20  # bytes of stdin
 MIN_MTU, MAX_MTU = 576, 9001
+# Seconds. Together with an ADD's own deadline it stays below kubelet's two minutes.
+MAX_IPAM_WAIT = 100
 MAX_VETH_PREFIX = 4
 _FORBIDDEN_PREFIXES = ("eth", "lo", "vlan")
 _ENFORCING_MODES = ("strict", "standard")
@@ -61,7 +63,7 @@ class Config:
     """The network configuration; ``raw`` is the whole object."""
 
     __slots__ = (
-        "cni_version", "enforcing_mode", "log_file", "log_level", "mtu", "name", "pending_del_dir", "raw", "socket",
+        "cni_version", "enforcing_mode", "ipam_wait", "log_file", "log_level", "mtu", "name", "pending_del_dir", "raw", "socket",
         "veth_prefix",
     )  # fmt: skip
 
@@ -76,6 +78,7 @@ class Config:
         self.mtu = MAX_MTU
         self.veth_prefix = _text(raw, "vethPrefix", "eni")
         self.enforcing_mode = _text(raw, "podSGEnforcingMode", "strict")
+        self.ipam_wait = 0
         self.socket = _text(raw, "ipamSocket", environment.socket or IPAM_SOCKET)
         self.pending_del_dir = _text(raw, "pendingDelDir", environment.pending_del_dir or PENDING_DEL_DIR)
 
@@ -84,6 +87,7 @@ class Config:
         if not _is_identifier(self.name):
             raise _invalid("name", self.name, "a letter or digit, then letters, digits, '_', '.', '-'")
         self.mtu = _mtu(self.raw.get("mtu", "9001"))
+        self.ipam_wait = _seconds(self.raw, "ipamWaitSeconds", MAX_IPAM_WAIT)
         _check_veth_prefix(self.veth_prefix)
         if self.enforcing_mode not in _ENFORCING_MODES:
             raise _invalid("podSGEnforcingMode", self.enforcing_mode, '"strict" or "standard"')
@@ -198,6 +202,16 @@ def _text(raw: Mapping[str, Json], field: str, default: str) -> str:
     if not isinstance(value, str):
         raise _invalid(field, value, "a string")
     return value
+
+
+def _seconds(raw: Mapping[str, Json], field: str, most: int) -> int:
+    value = raw.get(field)
+    if value is None:
+        return 0
+    text = value if isinstance(value, str) else str(value) if type(value) is int else ""
+    if not (text.isascii() and text.isdigit() and len(text) <= 3 and int(text) <= most):
+        raise _invalid(field, value, f"0 to {most}")
+    return int(text)
 
 
 def _mtu(value: Json) -> int:

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 
 # Seconds. ADD may wait for an ENI to be attached; ipam bounds that wait itself, earlier than this.
 DEADLINES = {"ADD": 60.0, "DEL": 20.0, "CHECK": 10.0, "GC": 10.0, "STATUS": 10.0}
+# Seconds: an ADD, waiting for ipam included, ends before kubelet gives up on the sandbox (two minutes).
+LONGEST_ADD = 110.0
+RESTART_PAUSE = 0.1
+_AWAY = ("IPAM_UNREACHABLE", "DRAINING")
 PARENT_METADATA = "vpccni-parent"
 
 
@@ -86,11 +90,29 @@ class Call:
     def _add(self, request: Message) -> Json:
         _check_netns_exists(self.environment.netns)
         parse_prev_result(self.config.raw)  # not used, but a malformed one is refused
-        answer = self._rpc("AddPod", ADD_POD_REQUEST, request)
+        answer = self._add_when_ipam_is_there(request)
         result = _decode(ADD_POD_RESPONSE, answer)["result"]
         if result is None:
             raise PluginError("INTERNAL", "ipam's answer has no result")
         return render(result, self.config.cni_version)
+
+    def _add_when_ipam_is_there(self, request: Message) -> bytes:
+        """AddPod is idempotent, so it is sent again while ipam is being started anew (an upgrade, a crash).
+
+        For as long as ``ipamWaitSeconds`` of the configuration says; then the last error is raised.
+        """
+        began = time.monotonic()
+        deadline = DEADLINES["ADD"]
+        while True:
+            try:
+                return self._rpc("AddPod", ADD_POD_REQUEST, request, deadline)
+            except PluginError as exc:
+                waited = time.monotonic() - began
+                if exc.reason not in _AWAY or waited >= self.config.ipam_wait:
+                    raise
+                self.log.fields["waitedForIpam"] = True
+                deadline = min(DEADLINES["ADD"], max(1.0, LONGEST_ADD - waited))
+            time.sleep(RESTART_PAUSE)
 
     def _del(self, request: Message) -> Json:
         try:
@@ -131,12 +153,12 @@ class Call:
         self.log.fields["released"] = _decode(GC_RESPONSE, answer)["released"]
         return None
 
-    def _rpc(self, method: str, table: Table, request: Message) -> bytes:
+    def _rpc(self, method: str, table: Table, request: Message, deadline: float = 0.0) -> bytes:
         metadata = [("traceparent", self.trace.traceparent)]
         if self.trace.parent:
             metadata.append((PARENT_METADATA, self.trace.parent))
-        deadline = DEADLINES[self.environment.command]
-        return call(self.config.socket, SERVICE + method, encode(table, request), metadata, deadline)
+        within = deadline or DEADLINES[self.environment.command]
+        return call(self.config.socket, SERVICE + method, encode(table, request), metadata, within)
 
 
 def _decode(table: Table, answer: bytes) -> Message:

@@ -74,6 +74,13 @@ PLUGIN_LOG_FILE: Final = Setting(
 PLUGIN_LOG_LEVEL: Final = choice(
     "AWS_VPC_K8S_PLUGIN_LOG_LEVEL", "DEBUG", _LEVELS, "Verbosity of the plugin's log.", fold_case=True
 )
+IPAM_WAIT: Final = integer(
+    "VPCCNI_IPAM_WAIT",
+    60,
+    "Seconds that an ADD waits for ipam while that is being started again (an upgrade); 0: fails at once.",
+    low=0,
+    high=100,
+)
 BANDWIDTH: Final = boolean("ENABLE_BANDWIDTH_PLUGIN", False, "Chains the reference plugin bandwidth.")
 NO_POD_IPV6: Final = boolean(
     "DISABLE_POD_V6", False, "Chains the reference plugin tuning, which switches IPv6 off in pods."
@@ -108,6 +115,6 @@ NODE_NAME: Final = text("MY_NODE_NAME", "", "Name of the node in Kubernetes.")
 
 ALL: Final[tuple[Setting[object], ...]] = (
     BIN_DIR, CONF_DIR, PLUGIN_DIR, SYSCTL_DIR, OWN_CONFLIST, CNI_VERSION, ENI_MTU, POD_MTU, VETH_PREFIX, ENFORCING_MODE,
-    PLUGIN_LOG_FILE, PLUGIN_LOG_LEVEL, BANDWIDTH, NO_POD_IPV6, NO_EARLY_DEMUX, IPV6, V4_EGRESS, V6_EGRESS, EGRESS_LOG_V4,
+    PLUGIN_LOG_FILE, PLUGIN_LOG_LEVEL, IPAM_WAIT, BANDWIDTH, NO_POD_IPV6, NO_EARLY_DEMUX, IPV6, V4_EGRESS, V6_EGRESS, EGRESS_LOG_V4,
     EGRESS_LOG_V6, RANDOMIZE_SNAT, IMDS, HEALTH_PORT, STARTUP_TAINT, NODE_NAME,
 )  # type: ignore[assignment]  # fmt: skip

@@ -85,6 +85,7 @@ def wanted(values: Values, other_family: conflist.Egress | None) -> conflist.Con
         enforcing_mode=values[settings.ENFORCING_MODE],
         log_file=values[settings.PLUGIN_LOG_FILE],
         log_level=values[settings.PLUGIN_LOG_LEVEL],
+        ipam_wait=values[settings.IPAM_WAIT],
         randomize_snat=values[settings.RANDOMIZE_SNAT],
         bandwidth=values[settings.BANDWIDTH],
         no_pod_ipv6=values[settings.NO_POD_IPV6],

@@ -23,7 +23,7 @@ class Egress:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Conflist:
-    """What the generated file depends on. ``mtu``: bytes, 576 to 9001."""
+    """What the generated file depends on. ``mtu``: bytes, 576 to 9001. ``ipam_wait``: seconds, 0 to 100."""
 
     cni_version: str = "0.4.0"
     mtu: int = 9001
@@ -31,6 +31,7 @@ class Conflist:
     enforcing_mode: str = "strict"
     log_file: str = "/var/log/aws-routed-eni/plugin.log"
     log_level: str = "DEBUG"
+    ipam_wait: int = 60
     randomize_snat: str = "prng"
     bandwidth: bool = False
     no_pod_ipv6: bool = False
@@ -71,6 +72,7 @@ def _aws_cni(conflist: Conflist) -> dict[str, object]:
         "podSGEnforcingMode": conflist.enforcing_mode,
         "pluginLogFile": conflist.log_file,
         "pluginLogLevel": conflist.log_level,
+        "ipamWaitSeconds": str(conflist.ipam_wait),
         "capabilities": {"io.kubernetes.cri.pod-annotations": True},
     }
 

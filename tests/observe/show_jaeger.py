@@ -49,7 +49,8 @@ def spec(name: str) -> LabSpec:
 
 
 def run_pods(lab: LabClient) -> list[Pod]:
-    """All at once. Raises AssertionError when one fails."""
+    """All at once; EC2 throttles every other CreateNetworkInterface. Raises AssertionError when a pod fails."""
+    lab.add_fault({"kind": "throttle", "actions": "CreateNetworkInterface", "one_in": 2})
     with lab.pods("node-a", workers=PODS) as pods:
         outcomes = pods.run([new_pod("node-a", f"pod-{i}") for i in range(PODS)])
     failed = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
@@ -121,6 +122,8 @@ def checks(traces: dict[str, list[Span]], growths: set[str]) -> Iterator[Check]:
     ec2 = [span for span in grown if span.name.startswith("ec2.")]
     with_id = sum(bool(span.attributes.get("aws.request_id")) for span in ec2)
     yield Check("EC2 spans with a request id", f"{len(ec2)}", f"{with_id}", with_id == len(ec2) > 0)
+    throttled = sum("throttled" in span.events and span.attributes.get("ec2.retries", 0) > 0 for span in ec2)
+    yield Check("EC2 spans with a throttle as an event", "1", f"{throttled}", throttled == 1)
     named = sum(any(span.attributes.get("k8s.pod.name") == name for span in spans) for name, spans in traces.items())
     yield Check("traces that name their pod", f"{len(traces)}", f"{named}", named == len(traces))
 

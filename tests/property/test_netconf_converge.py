@@ -211,6 +211,22 @@ def test_a_pod_whose_table_is_not_known_keeps_its_rule() -> None:
     assert repair(kernel, fresh).mended == ()
 
 
+def test_a_new_owner_of_an_address_and_a_late_del_of_the_old() -> None:
+    """The old pod's DEL never came, or comes after its address was given to another."""
+    kernel, desired = ModelKernel(*LINKS), Desired()
+    kernel.node.rules += BUILT_IN
+    assert apply_eni(kernel, desired, eni(1)) is not None
+    old = pod(1, 1)
+    new = dataclasses.replace(pod(2, 0), address=old.address)
+    setup_pod(kernel, desired, old)
+    setup_pod(kernel, desired, new)
+    assert repair(kernel, desired).mended == (), "the two do not undo each other"
+    assert kernel.node.holds(Route(254, f"{old.address}/32", new.host_veth))
+    assert teardown_pod(kernel, desired, kernel, old) == 1, "its link, nothing else"
+    assert repair(kernel, desired).mended == ()
+    assert all(kernel.node.holds(item) for item in plan_pod_host(new) if isinstance(item, Route | Rule))
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_teardown_of_all_pods_leaves_what_was_before(data: st.DataObject) -> None:

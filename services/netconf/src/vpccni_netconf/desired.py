@@ -32,7 +32,9 @@ class Desired:
         self._link_of: dict[str, str] = {}
 
     def hold_pod(self, spec: PodSpec, host_mac: str) -> None:
+        """A pod that held the address before is no longer looked after: two would undo each other's route for ever."""
         self.drop_pod(spec.host_veth)
+        self.drop_pod(self._link_of.get(spec.address, ""))
         self.pods[spec.host_veth] = HeldPod(spec, host_mac)
         self._link_of[spec.address] = spec.host_veth
 

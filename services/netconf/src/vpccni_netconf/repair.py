@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from vpccni_api.reasons import Reason, ReasonError
 
@@ -39,15 +39,16 @@ class Repaired:
     ipv6: bool
 
 
-def repair(kernel: Kernel, desired: Desired, *, pod_sysctls: bool = True) -> Repaired:
-    """One look at everything, one batch. Raises KERNEL_REFUSED when the kernel cannot even be read. ``pod_sysctls``: those of
-    pods' links, too (three files per pod, of which no event tells)."""
+def repair(kernel: Kernel, desired: Desired, *, sysctls_of_pods: Collection[str] | None = None) -> Repaired:
+    """One look at everything, one batch. Raises KERNEL_REFUSED when the kernel cannot even be read. ``sysctls_of_pods``: host
+    links of the pods whose sysctls are looked at, too (three files per pod, of which no event tells); None: all."""
     mended = list(_rewire_all(kernel, desired))
     query = _query(desired)
     observed = kernel.host.observe(query)
     wanted, owners = _plan(desired, observed)
-    if not pod_sysctls:
-        skipped = {path for pod in desired.pods.values() for path in sysctls_of(pod.spec)}
+    if sysctls_of_pods is not None:
+        left_out = [pod.spec for name, pod in desired.pods.items() if name not in sysctls_of_pods]
+        skipped = {path for spec in left_out for path in sysctls_of(spec)}
         wanted = [item for item in wanted if not (isinstance(item, Sysctl) and item.path in skipped)]
     paths = tuple(item.path for item in wanted if isinstance(item, Sysctl))
     sysctls = kernel.host.observe(Query((), sysctls=paths)).sysctls if paths else ()

@@ -25,6 +25,8 @@ _GATHER_S: Final = 0.05
 """Events come in storms (`ip rule flush`): they are gathered this long and answered by one comparison."""
 _FIGHT_PAUSE_S: Final = 2.0
 """Least time between repairs while something keeps undoing them."""
+_SYSCTL_PODS: Final = 25
+"""Pods whose sysctls are read in one complete comparison."""
 _FILTER_TICK_S: Final = 0.5
 _FILTER_COST_FACTOR: Final = 20.0
 """A check of the packet filter may take at most one twentieth of the time (listings of large nodes take a second)."""
@@ -42,6 +44,7 @@ class Watcher:
         self._fights: set[str] = set()
         self._failed: set[str] = set()
         self._hears_ipv6 = False
+        self._turn = 0
         self._events = listen(self.is_watched)
 
     def look_again(self) -> None:
@@ -96,8 +99,9 @@ class Watcher:
 
     async def _compare(self, *, whole: bool) -> None:
         service = self._service
+        pods: list[str] = self._next_pods() if whole else []
         try:
-            repaired = await service.kernel_thread.run(repair, service.kernel, service.desired, pod_sysctls=whole)
+            repaired = await service.kernel_thread.run(repair, service.kernel, service.desired, sysctls_of_pods=pods)
         except ReasonError as error:
             log.error("comparison failed: %s", error, extra={"reason": str(error.reason)})
             return
@@ -106,6 +110,14 @@ class Watcher:
             self._events.listen_to(6)
             self._hears_ipv6 = True
         self._report(repaired.mended)
+
+    def _next_pods(self) -> list[str]:
+        """Some pods, others each time, until all have had their turn."""
+        names = sorted(self._service.desired.pods.copy())
+        self._turn = 0 if self._turn >= len(names) else self._turn
+        chosen = names[self._turn : self._turn + _SYSCTL_PODS]
+        self._turn += _SYSCTL_PODS
+        return chosen
 
     def _report(self, mended: Iterable[Mended]) -> None:
         now = time.monotonic()

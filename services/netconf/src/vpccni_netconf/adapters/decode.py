@@ -36,6 +36,8 @@ _IFF_UP: Final = 1
 _NUD_PERMANENT: Final = 0x80
 _UNICAST: Final = 1
 _TO_TABLE: Final = 1
+_OF_LINKS: Final = frozenset({1, 3, 4, 5, 18})
+"""IFLA_ADDRESS, IFNAME, MTU, LINK, LINKINFO."""
 
 Attributes = dict[int, memoryview]
 
@@ -78,15 +80,21 @@ def messages(buffer: memoryview) -> Iterator[Message]:
         at += _align(length)
 
 
-def attributes(body: memoryview, at: int) -> Attributes:
+def attributes(body: memoryview, at: int, wanted: frozenset[int] | None = None) -> Attributes:
+    """By kind. ``wanted``: only these kinds, and no further than the last of them (links have thirty that nobody asks for)."""
     found: Attributes = {}
-    end = len(body)
-    while at + 4 <= end:
-        length, kind = _ATTRIBUTE.unpack_from(body, at)
+    end = len(body) - 3
+    unpack = _ATTRIBUTE.unpack_from
+    while at < end:
+        length, kind = unpack(body, at)
         if length < 4:
             break
-        found[kind & 0x3FFF] = body[at + 4 : at + length]
-        at += _align(length)
+        kind &= 0x3FFF
+        if wanted is None or kind in wanted:
+            found[kind] = body[at + 4 : at + length]
+            if wanted is not None and len(found) == len(wanted):
+                break
+        at += (length + 3) & -4
     return found
 
 
@@ -111,7 +119,7 @@ def _ip(found: Attributes, kind: int, af: int) -> str:
 
 def link_facts(body: memoryview) -> LinkFacts:
     _, _, index, flags, _ = _LINK.unpack_from(body)
-    found = attributes(body, 16)
+    found = attributes(body, 16, _OF_LINKS)
     mac = found.get(1)
     info = found.get(18)
     kind = _text(attributes(info, 0), 1) if info is not None else ""

@@ -24,8 +24,8 @@ def test_workloads_go(cluster: Cluster) -> None:
 def _clean(cluster: Cluster, worker: Any) -> bool:
     links = run("nsenter", f"--net={worker.netns}", "ip", "-o", "link")
     rules = run("nsenter", f"--net={worker.netns}", "ip", "rule")
-    held = release.ipam_json(cluster, worker.name)["allocations"]
-    return " eni" not in links and "512:" not in rules and "1536:" not in rules and held == []
+    held: list[object] = release.ipam_json(cluster, worker.name)["allocations"]
+    return " eni" not in links and "512:" not in rules and "1536:" not in rules and not held
 
 
 def test_uninstall(cluster: Cluster) -> None:

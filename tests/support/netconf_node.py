@@ -188,13 +188,20 @@ def eni_spec(**changes: Any) -> pb.EniSpec:
 class Process:
     """netconf as a process in a node."""
 
-    def __init__(self, node: Node, directory: pathlib.Path, capabilities: str = "", **environ: str) -> None:
+    def __init__(
+        self,
+        node: Node,
+        directory: pathlib.Path,
+        capabilities: str = "",
+        wrapper: tuple[str, ...] = (),
+        **environ: str,
+    ) -> None:
         self.socket_path = str(directory / "netconf.sock")
         self._log_path = directory / "netconf.log"
         self._node = node
         sets = ("--bounding-set", "--inh-caps")
         drop = [word for one in sets for word in (one, "-all," + ",".join(f"+{c}" for c in capabilities.split(",")))]
-        self._prefix = ["setpriv", *drop] if capabilities else []
+        self._prefix = [*wrapper, *(["setpriv", *drop] if capabilities else ())]
         self._environ = {
             **os.environ,
             "VPCCNI_NETCONF_SOCKET": self.socket_path,
@@ -276,9 +283,12 @@ class Client:
 
 
 @contextlib.contextmanager
-def serving(node: Node, directory: pathlib.Path, capabilities: str = "", **environ: str) -> Iterator[Process]:
-    """``capabilities``: all that the process may have, as names with commas; "": those of the caller."""
-    process = Process(node, directory, capabilities, **environ)
+def serving(
+    node: Node, directory: pathlib.Path, capabilities: str = "", wrapper: tuple[str, ...] = (), **environ: str
+) -> Iterator[Process]:
+    """``capabilities``: all that the process may have, as names with commas; "": those of the caller. ``wrapper``: words of a
+    command that runs the rest of the command line."""
+    process = Process(node, directory, capabilities, wrapper, **environ)
     process.start()
     try:
         yield process

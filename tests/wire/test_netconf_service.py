@@ -364,3 +364,75 @@ def test_a_failed_set_up_is_undone(node: Node, tmp_path: pathlib.Path) -> None:
 
     with serving(node, tmp_path) as process:
         scenario(process, body)
+
+
+def test_check_names_what_differs_and_a_repeated_set_up_mends_it_in_place(node: Node, tmp_path: pathlib.Path) -> None:
+    pod = node.add_pod("10.0.2.33", 2)
+
+    async def body(client: Client) -> None:
+        await client.set_up(host_spec(), eni_spec())
+        made = await client.setup_pod(pod)
+        node.in_pod(pod, "ip", "neigh", "del", "169.254.1.1", "dev", "eth0")
+        node.in_pod(pod, "ip", "route", "del", "default")
+        node.in_pod(pod, "ip", "addr", "add", "10.0.2.99/32", "dev", "eth0")
+        node.in_pod(pod, "ip", "link", "set", "eth0", "mtu", "1400")
+        node.in_pod(pod, "ip", "addr", "add", "192.168.7.7/24", "dev", "lo")
+        answer = await client.call("CheckPod", pb.CheckPodRequest(pod=pod))
+        assert list(answer.differences) == [
+            "ip link set eth0 mtu 9001 up",
+            "ip route replace default via 169.254.1.1 dev eth0 table main",
+            f"ip neigh replace 169.254.1.1 lladdr {made.host_mac} dev eth0 nud permanent",
+            "ip addr del 10.0.2.99/32 dev eth0 noprefixroute",
+        ]
+        again = await client.setup_pod(pod)
+        assert (again.changes, again.host_index, again.host_mac) == (4, made.host_index, made.host_mac)
+        assert node.pings(pod, INTERNET)
+        assert "192.168.7.7/24" in node.in_pod(pod, "ip", "addr"), "what others put there stays"
+
+    with serving(node, tmp_path) as process:
+        scenario(process, body)
+
+
+def test_a_pod_without_its_interface_is_said_so(node: Node, tmp_path: pathlib.Path) -> None:
+    pod, other = node.add_pod("10.0.1.33"), node.add_pod("10.0.1.34")
+
+    async def body(client: Client) -> None:
+        await client.set_up()
+        answer = await client.call("CheckPod", pb.CheckPodRequest(pod=pod))
+        assert list(answer.differences) == [f"host link {pod.host_veth} is missing"]
+        await client.setup_pod(pod)
+        pod.netns = other.netns
+        answer = await client.call("CheckPod", pb.CheckPodRequest(pod=pod))
+        assert list(answer.differences) == [f"eth0 is missing in {other.netns}"]
+
+    with serving(node, tmp_path) as process:
+        scenario(process, body)
+
+
+def test_a_read_only_proc_sys_is_named(node: Node, tmp_path: pathlib.Path) -> None:
+    wrapper = ("sh", "-c", 'mount --bind /proc/sys /proc/sys && mount -o remount,ro,bind /proc/sys && exec "$@"', "sh")
+    with serving(node, tmp_path, wrapper=wrapper) as process:
+        error = refused(process, "ApplyHost", pb.ApplyHostRequest(host=host_spec(disable_tcp_early_demux=True)))
+        assert error.reason is Reason.KERNEL_REFUSED
+        assert "rp_filter=2" in error.message and "(EROFS); the container needs a writable /proc/sys" in error.message
+
+
+def test_forty_pods_at_once(node: Node, tmp_path: pathlib.Path) -> None:
+    pods = [node.add_pod(f"10.0.{n % 2 + 1}.{40 + n}", 2 if n % 2 else 254) for n in range(40)]
+
+    async def body(client: Client) -> None:
+        await client.set_up(host_spec(), eni_spec())
+        before = node.rules(), node.routes(), node.links()
+        made = await asyncio.gather(*(client.setup_pod(pod) for pod in pods))
+        assert len({answer.host_mac for answer in made}) == len({answer.host_index for answer in made}) == 40
+        assert len([rule for rule in node.rules() if rule.startswith(("512:", "1536:"))]) == 60
+        assert all(node.pings(pods[n], pods[n + 1].address) for n in range(0, 40, 8))
+        observed = await client.call("Observe", pb.ObserveRequest(veth_prefix="eni"))
+        assert {o.address for o in observed.pods if o.link and o.route and o.to_rule} == {p.address for p in pods}
+        assert {o.address for o in observed.pods if o.from_rule} == {p.address for p in pods if p.route_table == 2}
+        await asyncio.gather(*(client.teardown_pod(pod) for pod in pods))
+        assert not (await client.call("Observe", pb.ObserveRequest(veth_prefix="eni"))).pods
+        eventually(lambda: (node.rules(), node.routes(), node.links()) == before, "the node is as before")
+
+    with serving(node, tmp_path) as process:
+        scenario(process, body)

@@ -49,7 +49,7 @@ class ModelNamespace:
 
     def observe(self, query: Query) -> Observed:
         return Observed(
-            links=tuple(self.links.values()),
+            links=tuple(self.links.values()) if query.links else (),
             rules=tuple(rule for rule in self.rules if query.rules and rule.family in query.families),
             routes=tuple(r for r in self.routes if r.table in query.tables and r.family in query.families),
             addresses=tuple(self.addresses) if query.addresses else (),

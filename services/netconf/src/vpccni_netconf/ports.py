@@ -17,9 +17,11 @@ from vpccni_netconf.domain.ops import Op
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Query:
-    """What to look at. ``families``: of rules, routes and addresses; ``tables``: of routes; ``sysctls``: paths."""
+    """What to look at. ``families``: of rules, routes and addresses; ``tables``: of routes; ``sysctls``: paths. Without
+    ``links`` there can be no routes, addresses and neighbours, as these name their link."""
 
     families: tuple[int, ...] = (4,)
+    links: bool = True
     rules: bool = False
     tables: tuple[int, ...] = ()
     addresses: bool = False
@@ -39,7 +41,7 @@ class Namespace(Protocol):
     """One network namespace."""
 
     def observe(self, query: Query) -> Observed:
-        """Links always, the rest as asked. Raises KERNEL_REFUSED."""
+        """Raises KERNEL_REFUSED."""
 
     def attempt(self, ops: Sequence[Op]) -> Outcome:
         """Carries all out in order; goes on after one that is refused."""

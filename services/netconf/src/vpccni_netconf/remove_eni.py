@@ -15,5 +15,5 @@ def remove_eni(kernel: Kernel, desired: Desired, eni_id: str, primary_ip: str) -
     if not address:
         return 0
     own = host_cidr(address)
-    rules = kernel.host.observe(Query((family_of(address),), rules=True)).rules
+    rules = kernel.host.observe(Query((family_of(address),), links=False, rules=True)).rules
     return kernel.host.apply([Remove(rule) for rule in rules if rule.src == own])

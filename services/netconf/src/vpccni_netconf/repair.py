@@ -51,7 +51,7 @@ def repair(kernel: Kernel, desired: Desired, *, sysctls_of_pods: Collection[str]
         skipped = {path for spec in left_out for path in sysctls_of(spec)}
         wanted = [item for item in wanted if not (isinstance(item, Sysctl) and item.path in skipped)]
     paths = tuple(item.path for item in wanted if isinstance(item, Sysctl))
-    sysctls = kernel.host.observe(Query((), sysctls=paths)).sysctls if paths else ()
+    sysctls = kernel.host.observe(Query((), links=False, sysctls=paths)).sysctls if paths else ()
     observed = dataclasses.replace(observed, sysctls=sysctls)
     ops = diff(wanted, observed, lambda item: any(owned(item) for owned in owners))
     outcome = kernel.host.attempt(ops)

@@ -53,7 +53,7 @@ class LinuxNamespace:
         return self._known.get(name, 0)
 
     def observe(self, query: Query) -> Observed:
-        links = self._links()
+        links = self._links() if query.links else ()
         names = {link.index: link.name for link in links}
         rules: list[Rule] = []
         routes: list[Route] = []
@@ -111,18 +111,7 @@ class LinuxNamespace:
 
     def _flush(self, batch: list[Op], failures: list[tuple[Op, ReasonError]]) -> int:
         """Sends what has gathered and empties it."""
-        sent: list[Op] = []
-        encoded: list[bytearray] = []
-        for op in batch:
-            message = self._encode(op)
-            if message is None:
-                failures.append((op, errno_map.refused(op, errno.ENODEV, "")))
-                continue
-            sent.append(op)
-            encoded.append(message)
-            if isinstance(op, PurgeRules):  # twice: the second answer says whether there are more
-                sent.append(op)
-                encoded.append(bytearray(message))
+        sent, encoded = self._encoded(batch, failures)
         batch.clear()
         if not sent:
             return 0
@@ -136,15 +125,31 @@ class LinuxNamespace:
                 changes += self._flush([dataclasses.replace(op, index=0)], failures)
             elif not errno_map.tolerated(op, number):
                 failures.append((op, errno_map.refused(op, number, text)))
-        more = [
-            op
-            for at, op in enumerate(sent)
-            if isinstance(op, PurgeRules) and at and sent[at - 1] is op and at not in refused
-        ]
-        for op in sent:
-            if isinstance(op, CreatePodLink) and op.index and not refused:
+        more = []
+        for at, op in enumerate(sent):
+            if at in refused:
+                continue
+            if isinstance(op, CreatePodLink) and op.index:
                 self._known[op.ifname] = op.index
+            elif isinstance(op, PurgeRules) and at and sent[at - 1] is op:
+                more.append(op)
         return changes + self._purge(more)
+
+    def _encoded(self, batch: Sequence[Op], failures: list[tuple[Op, ReasonError]]) -> tuple[list[Op], list[bytearray]]:
+        """What is to be sent, op by message. A purge goes out twice: its second answer says whether there are more."""
+        sent: list[Op] = []
+        encoded: list[bytearray] = []
+        for op in batch:
+            message = self._encode(op)
+            if message is None:
+                failures.append((op, errno_map.refused(op, errno.ENODEV, "")))
+                continue
+            sent.append(op)
+            encoded.append(message)
+            if isinstance(op, PurgeRules):
+                sent.append(op)
+                encoded.append(bytearray(message))
+        return sent, encoded
 
     def _purge(self, left: list[PurgeRules]) -> int:
         """Older releases left one rule per VPC CIDR: goes on until the kernel says that there is no more."""

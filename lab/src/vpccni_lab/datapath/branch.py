@@ -54,8 +54,8 @@ def run(name: str, progress: Progress) -> Iterator[list[Observed]]:
         with lifecycle.up(spec, progress) as lab, _Netconf(lab, lab.node("node-a")) as netconf:
             for mode in MODES:
                 yield _Mode(lab, netconf, mode, progress).rows()
-    except (ReasonError, grpc.RpcError) as exc:
-        yield [Observed("branch", "-", BACKEND, "nodes and pods come up", "up", str(exc).strip()[-600:], False, 0)]
+    except ReasonError as exc:
+        yield [Observed("branch", "-", BACKEND, "nodes and pods come up", "up", str(exc).strip()[:900], False, 0)]
     finally:
         lifecycle.down(name, progress)
 
@@ -85,7 +85,12 @@ class _Netconf:
         self._service.stop(10.0)
 
     def call(self, name: str, request: Any) -> Any:
-        return getattr(self.stub, name)(request, timeout=_TIMEOUT)
+        """Raises ReasonError with what was answered, and the end of netconf's log."""
+        try:
+            return getattr(self.stub, name)(request, timeout=_TIMEOUT)
+        except grpc.RpcError as exc:
+            said = f"{name}: {exc.code().name}: {exc.details()}"
+            raise ReasonError(Reason.INTERNAL, f"{said}; the end of its log: {self._service.last_words(600)}") from exc
 
 
 @dataclasses.dataclass(frozen=True)

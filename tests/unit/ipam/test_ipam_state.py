@@ -214,9 +214,12 @@ def test_enis_go_by_the_word_of_both_or_by_their_tag_and_come_by_ec2s() -> None:
 def test_additions_leave_out_unmanaged_and_efa_only_enis_and_those_on_their_way_out() -> None:
     pool = pool_of("10.0.0.1")
     efa = EniFacts("eni-3", interface_type="efa-only")
-    foreign = EniFacts("eni-4", managed=False)
+    foreign, second_card = EniFacts("eni-4", managed=False), EniFacts("eni-5", network_card=1)
+    trunk = EniFacts("eni-6", interface_type="trunk", secondary_ips=("10.0.6.1",))
+    pool.add_eni(trunk, 7, EniState.USABLE, NOW)
+    assert not differs(pool, Inventory((trunk, EniFacts("eni-0", secondary_ips=("10.0.0.1",))), Source.EC2))
     found = additions(
-        pool, Inventory((efa, foreign, EniFacts("eni-0", secondary_ips=("10.0.0.1", "10.0.0.5"))), Source.EC2)
+        pool, Inventory((efa, foreign, second_card, trunk, EniFacts("eni-0", secondary_ips=("10.0.0.1", "10.0.0.5"))), Source.EC2)
     )
     assert found.new_enis == ()
     assert [(c.eni_id, c.ips) for c in found.added] == [("eni-0", ("10.0.0.5",))]

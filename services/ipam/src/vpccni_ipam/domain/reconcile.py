@@ -36,8 +36,8 @@ class Changes:
 
 
 def usable(eni: EniFacts) -> bool:
-    """Managed, and able to carry pod addresses."""
-    return eni.managed and eni.interface_type != "efa-only"
+    """Managed, on the default network card, and able to carry pod addresses."""
+    return eni.managed and eni.network_card == 0 and eni.interface_type != "efa-only"
 
 
 def _held(eni: PoolEni) -> tuple[frozenset[str], frozenset[str]]:

@@ -117,6 +117,7 @@ class ModelEni:
     eni_id: str
     device: int
     ips: list[str]
+    kind: str = "interface"
 
 
 class ModelEniManager(eni_pb2_grpc.EniManagerServicer):
@@ -162,7 +163,7 @@ class ModelEniManager(eni_pb2_grpc.EniManagerServicer):
                     subnet_cidr="10.0.0.0/20",
                     primary_ip=f"10.0.15.{200 + e.device}",
                     secondary_ips=e.ips,
-                    interface_type="interface",
+                    interface_type=e.kind,
                     is_primary=e.device == 0,
                     managed=True,
                     status="attached",
@@ -175,7 +176,9 @@ class ModelEniManager(eni_pb2_grpc.EniManagerServicer):
         )
 
     async def Describe(self, request: Any, context: Any) -> Any:
-        limits = eni.InstanceLimits(max_enis=self.max_enis, ipv4_per_eni=self.per_eni, hypervisor="nitro")
+        limits = eni.InstanceLimits(
+            max_enis=self.max_enis, ipv4_per_eni=self.per_eni, hypervisor="nitro", trunking_compatible=True
+        )
         return eni.DescribeResponse(
             instance_id="i-1",
             instance_type="m5.large",

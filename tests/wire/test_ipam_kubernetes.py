@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from kube_standin import ENI_CONFIGS, NODES, Api
+from kube_standin import CNI_NODES, ENI_CONFIGS, NODES, Api
 from vpccni_api.reasons import Reason, ReasonError
 
 _path = pathlib.Path(__file__).with_name("ipam_harness.py")
@@ -344,3 +344,103 @@ def test_eni_configs_from_files_where_there_is_no_kubernetes() -> None:
 
     labels = "topology.kubernetes.io/zone=eu-1b,x=y"
     run(body, started=False, VPCCNI_KUBERNETES="off", VPCCNI_NODE_LABELS=labels, **CUSTOM)
+
+
+BRANCH = {
+    "eniId": "eni-branch",
+    "ifAddress": "02:00:00:00:bb:01",
+    "privateIp": "10.0.9.7",
+    "ipv6Addr": "",
+    "vlanId": 7,
+    "subnetCidr": "10.0.9.0/24",
+    "subnetV6Cidr": "",
+}
+ASKS = {"nodeName": "node-1", "containers": [{"resources": {"limits": {"vpc.amazonaws.com/pod-eni": "1"}}}]}
+
+
+def guarded(name: str, *branches: dict[str, Any], uid: str = "") -> dict[str, Any]:
+    annotations = {"vpc.amazonaws.com/pod-eni": json.dumps(branches)} if branches else {}
+    return {"metadata": {"uid": uid or f"u-{name}", "annotations": annotations}, "spec": ASKS}
+
+
+async def with_trunk(world: World, api: Api) -> None:
+    await api.put(f"{CNI_NODES}/node-1", {"spec": {"features": [{"name": "Other", "value": "x"}]}})
+    await world.start()
+    assert await world.address("plain")
+    world.manager.enis.append(harness.ModelEni("eni-trunk", 2, [], "trunk"))
+    await world.manager.bump()
+
+    async def there() -> bool:
+        return any(e.is_trunk for e in (await world.inspect()).enis)
+
+    await until(there, world.log)
+
+
+def test_a_pod_with_security_groups_gets_its_branch_eni() -> None:
+    async def body(world: World, api: Api) -> None:
+        await api.put(pod_path("plain"), pod("plain"))
+        await with_trunk(world, api)
+
+        async def asked_for() -> bool:
+            features = api.objects[f"{CNI_NODES}/node-1"]["spec"]["features"]
+            return bool(features == [{"name": "Other", "value": "x"}, {"name": "SecurityGroupsForPods", "value": ""}])
+
+        await until(asked_for, world.log)
+        held = (await world.inspect()).assigned
+
+        await api.put(pod_path("sg"), guarded("sg"))
+        waiting = asyncio.create_task(world.add("sg", 30))
+        await asyncio.sleep(0.2)
+        await api.put(pod_path("sg"), guarded("sg", BRANCH))
+        result = await waiting
+        (spec,) = [spec for spec in world.netconf.pods.values() if spec.HasField("branch")]
+        assert spec.host_veth.startswith("vlan") and spec.branch.strict and spec.address == "10.0.9.7"
+        assert (spec.branch.vlan_id, spec.branch.mac, spec.branch.gateway) == (7, "02:00:00:00:bb:01", "10.0.9.1")
+        assert spec.branch.trunk_mac == "02:00:00:00:00:02"
+        assert [(i.name[:5], i.mac, i.sandbox) for i in result.interfaces] == [
+            (spec.host_veth[:5], "", ""),
+            ("eth0", "0", "/run/netns/sg"),
+            ("dummy", "7", ""),
+        ]
+        assert (result.ips[0].address, result.ips[0].gateway) == ("10.0.9.7/32", "10.0.9.1")
+        assert (await world.inspect()).assigned == held, "it takes no address of the pool"
+        assert "c-sg" not in world.stored()
+
+        # A restart of ipam keeps it wired, and knows it.
+        await world.kill()
+        await world.start()
+        assert any(s.HasField("branch") for s in world.netconf.pods.values())
+        await world.delete("sg", prev_result=result)
+        assert not any(s.HasField("branch") for s in world.netconf.pods.values())
+        # The record is gone: what the runtime kept is enough.
+        world.netconf.pods[spec.host_veth] = spec
+        await world.delete("sg", prev_result=result)
+        assert not any(s.HasField("branch") for s in world.netconf.pods.values())
+
+        async def said_so() -> bool:
+            labels = api.objects[NODE]["metadata"].get("labels", {})
+            return bool(labels.get("vpc.amazonaws.com/has-trunk-attached") == "true")
+
+        await until(said_so, world.log)
+
+    run(body, started=False, ENABLE_POD_ENI="true", WARM_IP_TARGET="2")
+
+
+def test_what_is_missing_for_a_branch_eni_is_the_reason() -> None:
+    async def body(world: World, api: Api) -> None:
+        await api.put(pod_path("sg"), guarded("sg", BRANCH))
+        error = await refused(world.add("sg", 4))
+        assert error.reason is Reason.TRUNK_MISSING
+        await api.put(pod_path("bare"), guarded("bare"))
+        error = await refused(world.add("bare", 4))
+        assert error.reason is Reason.BRANCH_ENI_MISSING
+        await api.put(pod_path("old"), guarded("old", BRANCH, uid="the-one-before"))
+        error = await refused(world.add("old", 4))
+        assert error.reason is Reason.POD_NOT_FOUND
+        error = await refused(world.add("nobody", 4))
+        assert error.reason is Reason.POD_NOT_FOUND
+        await api.stop()
+        error = await refused(world.add("later", 4))
+        assert error.reason is Reason.KUBERNETES_UNREACHABLE
+
+    run(body, ENABLE_POD_ENI="true", WARM_IP_TARGET="2")

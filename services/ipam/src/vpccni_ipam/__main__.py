@@ -14,13 +14,14 @@ from vpccni_api.ipam.v1 import ipam_pb2_grpc
 from vpccni_api.reasons import Reason, ReasonError
 from vpccni_api.version import VERSION
 from vpccni_kit import lifecycle, logs, telemetry
-from vpccni_kit.clock import SystemClock
+from vpccni_kit.clock import Clock, SystemClock
 from vpccni_kit.health import HealthBoard
 from vpccni_kit.metrics import Metrics
 from vpccni_kit.server import CallInterceptor, Server
 from vpccni_kit.settings import read
 
 from vpccni_ipam import settings as s
+from vpccni_ipam.adapters.branch_files import BranchFiles
 from vpccni_ipam.adapters.checkpoint_file import CheckpointFile
 from vpccni_ipam.adapters.eni_client import EniClient
 from vpccni_ipam.adapters.introspection import Introspection, Page, enis_page
@@ -44,6 +45,7 @@ from vpccni_ipam.kernel_sync import KernelSync
 from vpccni_ipam.kubernetes_edge import KubernetesEdge
 from vpccni_ipam.links import EniManagerLink, NetconfLink
 from vpccni_ipam.owner import PoolOwner
+from vpccni_ipam.pod_eni import Add, OwnPods, PodEni
 from vpccni_ipam.pod_locks import PodLocks
 from vpccni_ipam.ports import Drift
 from vpccni_ipam.reconcile import Reconcile
@@ -103,12 +105,14 @@ class Ipam:
             self.del_pod.drain,
         )
         self.inspect = Inspect(self.owner, self.grow, self.health)
-        self.add_pod = AddPod(self.owner, self.netconf, locks, gate, clock, values[s.ADD_WAIT])
+        self.add_pod: Add = AddPod(self.owner, self.netconf, locks, gate, clock, values[s.ADD_WAIT])
+        if self.edge.pods is not None:
+            self._with_pod_enis(self.edge.pods, locks, gate, clock)
         self.servicer = IpamServicer(
             self._add,
             self.del_pod,
-            CheckPod(self.owner, self.netconf, locks, gate, clock),
-            Gc(self.owner, self.del_pod, locks, clock, values[s.VETHPREFIX]),
+            CheckPod(self.owner, self.netconf, locks, gate, clock, self.del_pod.branch),
+            Gc(self.del_pod, locks, clock, values[s.VETHPREFIX]),
             Status(self.owner, self.health),
             self.inspect,
             veth_prefix=values[s.VETHPREFIX],
@@ -116,6 +120,33 @@ class Ipam:
             settings_text=values.as_text(),
             counted=self._counted,
         )
+
+    def _with_pod_enis(self, pods: OwnPods, locks: PodLocks, gate: WiringGate, clock: Clock) -> None:
+        values = self.values
+        branches = PodEni(
+            self.owner,
+            self.netconf,
+            locks,
+            gate,
+            clock,
+            BranchFiles(os.path.join(os.path.dirname(self.config.checkpoint), "branch-pods")),
+            pods,
+            self.add_pod,
+            strict=values[s.SG_ENFORCING_MODE] == "strict",
+            ipv6=values[s.ENABLE_IPV6],
+        )
+        self.add_pod = branches
+        self.del_pod.branches = branches
+        self.sync.branches = branches.assignments
+        self.edge.has_trunk = lambda: bool(branches.trunk_mac)
+        self.edge.may_have_trunk = self._may_have_trunk
+
+    def _may_have_trunk(self) -> bool:
+        """Whether the instance type can have a trunk ENI, and an ENI more."""
+        if self.facts is None or self.grow.slots is None or not self.facts.limits.trunking_compatible:
+            return False
+        attached = len(self.owner.pool.enis) + self.enis.unmanaged
+        return attached < self.grow.slots.max_enis
 
     async def start(self) -> None:
         """Serves DEL at once and ADD when start-up is through. Raises ReasonError."""
@@ -196,7 +227,8 @@ class Ipam:
             prefixes = False
         max_pods = self.values[s.MAX_PODS] or self.edge.pod_capacity or pods_by_formula(limits, prefixes=prefixes)
         targets = dataclasses.replace(self.config.targets, prefixes=prefixes, max_pods=max_pods)
-        slots = Slots(limits, min(self.values[s.MAX_ENI] or limits.max_enis, limits.max_enis))
+        trunk_to_come = self.edge.pods is not None and limits.trunking_compatible
+        slots = Slots(limits, min(self.values[s.MAX_ENI] or limits.max_enis, limits.max_enis), int(trunk_to_come))
         self.grow.configured = self.shrink.configured = targets
         self.owner.pool.set_mode(prefixes=prefixes)
         self.grow.slots = slots

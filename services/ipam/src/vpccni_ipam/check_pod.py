@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 from vpccni_api.reasons import Reason, ReasonError
 from vpccni_kit.clock import Clock
@@ -20,24 +21,27 @@ from vpccni_ipam.wiring_gate import WiringGate
 class CheckPod:
     """One per process."""
 
-    def __init__(self, owner: PoolOwner, netconf: Netconf, locks: PodLocks, gate: WiringGate, clock: Clock) -> None:
+    def __init__(
+        self,
+        owner: PoolOwner,
+        netconf: Netconf,
+        locks: PodLocks,
+        gate: WiringGate,
+        clock: Clock,
+        branch: Callable[[PodKey], Assignment | None] = lambda _: None,
+    ) -> None:
+        """``branch``: the record of a pod interface with a branch ENI."""
         self._owner = owner
         self._netconf = netconf
         self._locks = locks
         self._gate = gate
         self._clock = clock
+        self._branch = branch
 
     async def __call__(self, call: PodCall, deadline: float) -> None:
         """Raises ReasonError: UNKNOWN_POD, ADDRESS_QUARANTINED, or STATE_DIFFERS listing every difference."""
         async with self._locks.hold(call.key, deadline - self._clock.monotonic()):
-            key = self._recorded_as(call)
-            if key is None:
-                raise ReasonError(
-                    Reason.UNKNOWN_POD, f"container {call.key.container_id} has no {call.key.ifname} recorded"
-                )
-            item = self._item(key, call)
-            if self._owner.pool.quarantined(key):
-                raise ReasonError(Reason.ADDRESS_QUARANTINED, f"{item.address}: its ENI is not usable now")
+            item = self._branch(call.key) or self._of_the_pool(call)
             problems: list[str] = []
             if call.kept is not None:
                 ours = {ip.address for ip in compose(item).ips}
@@ -48,6 +52,17 @@ class CheckPod:
                 problems += await self._netconf.check_pod(item, deadline - self._clock.monotonic())
             if problems:
                 raise ReasonError(Reason.STATE_DIFFERS, "; ".join(problems))
+
+    def _of_the_pool(self, call: PodCall) -> Assignment:
+        key = self._recorded_as(call)
+        if key is None:
+            raise ReasonError(
+                Reason.UNKNOWN_POD, f"container {call.key.container_id} has no {call.key.ifname} recorded"
+            )
+        item = self._item(key, call)
+        if self._owner.pool.quarantined(key):
+            raise ReasonError(Reason.ADDRESS_QUARANTINED, f"{item.address}: its ENI is not usable now")
+        return item
 
     def _recorded_as(self, call: PodCall) -> PodKey | None:
         """Its own key, or that of a record that was rebuilt from the kernel, which knows no container ids."""

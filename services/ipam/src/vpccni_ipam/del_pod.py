@@ -9,17 +9,19 @@ from typing import Final
 from vpccni_api.reasons import Reason, ReasonError
 from vpccni_kit.clock import Clock
 
-from vpccni_ipam.domain.model import Assignment, Wiring
+from vpccni_ipam.domain.model import Assignment, Branch, PodKey, Wiring
 from vpccni_ipam.domain.names import host_veth
 from vpccni_ipam.domain.restore import other_keys
-from vpccni_ipam.domain.result import kept_facts
+from vpccni_ipam.domain.result import KeptFacts, kept_facts
 from vpccni_ipam.owner import PoolOwner
+from vpccni_ipam.pod_eni import PodEni
 from vpccni_ipam.pod_locks import PodLocks
 from vpccni_ipam.ports import Netconf, PendingDels, PodCall
 from vpccni_ipam.wiring_gate import WiringGate
 
 log = logging.getLogger(__name__)
 TEARDOWN_TIMEOUT_S: Final = 10.0
+_NO_MAC: Final = "00:00:00:00:00:00"
 
 
 class DelPod:
@@ -40,6 +42,7 @@ class DelPod:
         self._locks = locks
         self._gate = gate
         self._clock = clock
+        self.branches: PodEni | None = None
         self._draining = asyncio.Lock()
 
     async def __call__(self, call: PodCall, deadline: float) -> None:
@@ -53,6 +56,15 @@ class DelPod:
             self._pending.put(call)
             self._owner.tally.add("vpccni_pending_dels_total")
             log.warning("DEL queued: %s", error, extra={"reason": str(error.reason), **_who(call)})
+
+    def branch(self, key: PodKey) -> Assignment | None:
+        """The pod interface's record if it has a branch ENI."""
+        return self.branches.find(key) if self.branches else None
+
+    def assignments(self) -> list[Assignment]:
+        """Every pod interface there is: of the pool, and with branch ENIs."""
+        branches = self.branches.assignments() if self.branches else ()
+        return [*self._owner.pool.assignments(), *branches]
 
     async def drain(self) -> int:
         """Carries out what is queued, oldest first; what fails stays queued. Returns how many are left."""
@@ -75,8 +87,8 @@ class DelPod:
             known = item is not None
             if item is None:
                 item = self._from_kept(call)
-            if item is None:
-                return
+            if item is None or (item.branch is not None and not known and not call.netns):
+                return  # the runtime repeats itself, and the VLAN id may have another pod by now
             timeout = min(TEARDOWN_TIMEOUT_S, deadline - self._clock.monotonic())
             async with self._gate.one_pod():
                 await self._netconf.teardown_pod(item, timeout)
@@ -90,7 +102,7 @@ class DelPod:
             item = pool.find(key)
             if item is not None:
                 return item
-        return None
+        return self.branch(call.key)
 
     def _from_kept(self, call: PodCall) -> Assignment | None:
         facts = kept_facts(call.kept, call.pod, call.key) if call.kept is not None else None
@@ -104,6 +116,7 @@ class DelPod:
             address=facts.address,
             assigned_unix_ns=0,
             route_table=facts.route_table,
+            branch=_kept_branch(facts) if facts.vlan_id else None,
         )
         return None if self._taken_over(item) else item
 
@@ -113,12 +126,21 @@ class DelPod:
         return holder is not None and holder != item.key
 
     async def _release(self, item: Assignment) -> None:
+        if item.branch is not None and self.branches is not None:
+            self.branches.release(item.key)
+            return
         self._owner.release(item.key)
         try:
             await self._owner.commit()
         except ReasonError as error:
             # Nothing is lost: after a crash the record has no host link any more and is dropped.
             log.error("DEL is not durable yet: %s", error, extra={"reason": str(error.reason), "ip": item.address})
+
+
+def _kept_branch(facts: KeptFacts) -> Branch:
+    """Enough to unwire; what the result does not say is not needed for that."""
+    host = f"{facts.address}/{128 if ':' in facts.address else 32}"
+    return Branch("", facts.vlan_id, _NO_MAC, host, facts.gateway or facts.address, _NO_MAC, strict=True)
 
 
 def _who(call: PodCall) -> dict[str, str]:

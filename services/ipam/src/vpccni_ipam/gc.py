@@ -8,7 +8,6 @@ from vpccni_api.reasons import ReasonError
 from vpccni_kit.clock import Clock
 
 from vpccni_ipam.del_pod import DelPod
-from vpccni_ipam.owner import PoolOwner
 from vpccni_ipam.pod_locks import PodLocks
 from vpccni_ipam.ports import PodCall
 
@@ -18,8 +17,7 @@ log = logging.getLogger(__name__)
 class Gc:
     """One per process."""
 
-    def __init__(self, owner: PoolOwner, del_pod: DelPod, locks: PodLocks, clock: Clock, veth_prefix: str) -> None:
-        self._owner = owner
+    def __init__(self, del_pod: DelPod, locks: PodLocks, clock: Clock, veth_prefix: str) -> None:
         self._del_pod = del_pod
         self._locks = locks
         self._clock = clock
@@ -31,7 +29,7 @@ class Gc:
         listed_unix_ns = self._clock.now() * 1e9
         released = 0
         first: ReasonError | None = None
-        for item in self._owner.pool.assignments():
+        for item in self._del_pod.assignments():
             key = item.key
             if key.network_name != network_name or (key.container_id, key.ifname) in valid:
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import random
 from collections.abc import Callable
@@ -64,10 +65,16 @@ class Grow:
     def _stopped(self) -> str:
         return self.frozen or self._owner.cordoned
 
+    def _slots_left(self) -> Slots:
+        """One ENI less while a trunk is to come (ENABLE_POD_ENI)."""
+        assert self.slots is not None
+        trunk = any(eni.facts.is_trunk for eni in self._owner.pool.enis.values())
+        return dataclasses.replace(self.slots, reserved_enis=0) if trunk else self.slots
+
     def room(self) -> Room:
         assert self.slots is not None
         enis, unmanaged = self._owner.pool.enis.values(), self._enis.unmanaged
-        return room_left(self.slots, enis, unmanaged, ipv6=self.configured.ipv6)
+        return room_left(self._slots_left(), enis, unmanaged, ipv6=self.configured.ipv6)
 
     def next_try(self) -> float | None:
         """Monotonic seconds of the next try after a failure, or of the next try to get prefixes; None: nothing to try."""
@@ -253,5 +260,5 @@ class Grow:
         assert self.slots is not None
         excluded = tuple(eni_id for eni_id, eni in self._owner.pool.enis.items() if not takes_addresses(eni))
         return GrowthRequest(
-            step, self.targets.mode, self.slots.max_enis, self.slots.reserved_enis, excluded, self.profile()
+            step, self.targets.mode, self.slots.max_enis, self._slots_left().reserved_enis, excluded, self.profile()
         )

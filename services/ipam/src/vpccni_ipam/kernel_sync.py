@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from vpccni_api.reasons import ReasonError
@@ -27,6 +28,8 @@ class KernelSync:
         self._gate = gate
         self._spec = spec
         self.facts: NodeFacts | None = None
+        self.branches: Callable[[], Iterable[Assignment]] = lambda: ()
+        """Pods with branch ENIs."""
         self._vpc_cidrs: tuple[str, ...] = ()
 
     async def host(self, facts: NodeFacts) -> None:
@@ -53,7 +56,7 @@ class KernelSync:
         """Sends the complete set of pods; of one host link the newest (an older sandbox's DEL may be on its way). Raises ReasonError."""
         async with self._gate.all_pods():
             newest: dict[str, Assignment] = {}
-            for item in sorted(self._owner.pool.assignments(), key=lambda a: a.assigned_unix_ns):
+            for item in sorted((*self._owner.pool.assignments(), *self.branches()), key=lambda a: a.assigned_unix_ns):
                 newest[item.wiring.host_veth] = item
             missing = await self._netconf.apply_pods(newest.values(), TIMEOUT_S)
         if missing:

@@ -15,17 +15,20 @@ from vpccni_kit.settings import BadValue, Values
 
 from vpccni_ipam import settings as s
 from vpccni_ipam.adapters.eni_config_files import EniConfigFiles, kept
-from vpccni_ipam.adapters.kubernetes_api import ENI_CONFIGS, NODES, KubernetesApi
+from vpccni_ipam.adapters.kubernetes_api import ENI_CONFIGS, NODES, PODS, KubernetesApi
 from vpccni_ipam.adapters.kubernetes_http import ACCOUNT, Http, access
-from vpccni_ipam.adapters.kubernetes_writes import KubernetesEvents, PodAnnotations
+from vpccni_ipam.adapters.kubernetes_writes import KubernetesEvents, NodeTrunk, PodAnnotations
 from vpccni_ipam.annotate import Annotate
 from vpccni_ipam.domain.eni_config import EniConfig
 from vpccni_ipam.domain.event_filter import Subject
 from vpccni_ipam.domain.model import Assignment, PodIdentity
-from vpccni_ipam.domain.node_state import NodeState, node_state
+from vpccni_ipam.domain.node_state import DEFAULT_ENI_CONFIG, NodeState, node_state
+from vpccni_ipam.domain.pod_eni import FEATURE_CUSTOM, FEATURE_GROUPS, PodFacts, pod_facts
 from vpccni_ipam.eni_configs import EniConfigs
 from vpccni_ipam.events import Events
 from vpccni_ipam.node_state import OwnNode
+from vpccni_ipam.pod_eni import OwnPods
+from vpccni_ipam.trunk_wish import TrunkWish
 
 log = logging.getLogger(__name__)
 _GRACE_S: Final = 3.0
@@ -50,6 +53,9 @@ class KubernetesEdge:
         self.eni_configs = EniConfigs(self.node, *keys, changed) if values[s.CUSTOM_NETWORK_CFG] else None
         self.events: Events | None = None
         self._annotate: Annotate | None = None
+        self.pods: OwnPods | None = None
+        self.has_trunk: Callable[[], bool] = lambda: False
+        self.may_have_trunk: Callable[[], bool] = lambda: False
         self._tasks: list[tuple[str, Callable[[], Task]]] = []
         if not self.wanted:
             self._without_kubernetes()
@@ -70,9 +76,33 @@ class KubernetesEdge:
         if self._values[s.ANNOTATE_POD_IP]:
             self._annotate = Annotate(PodAnnotations(api))
             self._tasks.append(("pod annotations", self._annotate.run))
+        if self._values[s.ENABLE_POD_ENI]:
+            self._with_pod_enis(api, name)
         if self.eni_configs is not None:
-            configs = api.watch(ENI_CONFIGS, {}, kept, self._take_configs, self._eni_config_state)
+            configs = api.watch(ENI_CONFIGS, {}, kept, self._take_configs, self._other_state)
             self._tasks.append(("watch of the ENIConfigs", configs.run))
+
+    def _with_pod_enis(self, api: KubernetesApi, name: str) -> None:
+        async def ask(pod: PodIdentity) -> PodFacts | None:
+            found = await api.get(PODS, pod.name, pod.namespace)
+            return pod_facts(found) if found is not None else None
+
+        self.pods = OwnPods(ask)
+        of_this_node = {"fieldSelector": f"spec.nodeName={name}"}
+        watch = api.watch(PODS, of_this_node, pod_facts, self.pods.take, self._other_state)
+        wish = TrunkWish(NodeTrunk(api, name), self._trunk_features, self._trunk_attached)
+        self._tasks += [("watch of the pods", watch.run), ("wish for a trunk", wish.run)]
+
+    def _trunk_attached(self) -> bool:
+        return self.has_trunk()
+
+    def _trunk_features(self) -> Mapping[str, str]:
+        """No features while the instance has no place for a trunk."""
+        if not (self.has_trunk() or self.may_have_trunk()):
+            return {}
+        custom = self.eni_configs.name if self.eni_configs is not None else ""
+        named = {FEATURE_CUSTOM: custom} if custom and custom != DEFAULT_ENI_CONFIG else {}
+        return {FEATURE_GROUPS: ""} | named
 
     def _without_kubernetes(self) -> None:
         for setting in (s.ANNOTATE_POD_IP, s.ENABLE_POD_ENI):
@@ -148,9 +178,9 @@ class KubernetesEdge:
             await self._health.down("apiserver", str(error.reason), error.message)
         self._error = error
 
-    async def _eni_config_state(self, error: ReasonError | None) -> None:
+    async def _other_state(self, error: ReasonError | None) -> None:
         if error is not None:
-            log.warning("ENIConfigs: %s", error, extra={"reason": str(error.reason)})
+            log.warning("Kubernetes API: %s", error, extra={"reason": str(error.reason)})
 
 
 def _namespace() -> str:

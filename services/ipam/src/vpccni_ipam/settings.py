@@ -230,7 +230,6 @@ SETTINGS: Final[tuple[Setting[Any], ...]] = tuple(
 )
 
 NOT_YET: Final[tuple[Setting[Any], ...]] = (
-    ENABLE_POD_ENI,
     ENABLE_MULTI_NIC,
     NETWORK_POLICY_ENFORCING_MODE,
 )

@@ -1,14 +1,16 @@
-"""What ipam writes into Kubernetes: events, and the annotation with a pod's address."""
+"""What ipam writes into Kubernetes: events, the annotation with a pod's address, the wish for a trunk ENI."""
 
 from __future__ import annotations
 
 import datetime
 import time
+from collections.abc import Mapping
 from typing import Final
 
-from vpccni_ipam.adapters.kubernetes_api import EVENTS, JSON_PATCH, PODS, KubernetesApi
+from vpccni_ipam.adapters.kubernetes_api import CNI_NODES, EVENTS, JSON_PATCH, NODES, PODS, KubernetesApi
 from vpccni_ipam.domain.event_filter import Event, short_note
 from vpccni_ipam.domain.model import PodIdentity
+from vpccni_ipam.domain.pod_eni import TRUNK_LABEL, features_with
 
 POD_IPS: Final = "vpc.amazonaws.com/pod-ips"
 _REPORTER: Final = "aws-node"
@@ -70,3 +72,31 @@ class PodAnnotations:
         if pod.uid:
             steps.insert(0, {"op": "test", "path": "/metadata/uid", "value": pod.uid})
         return await self._api.patch(PODS, pod.name, steps, pod.namespace, kind=JSON_PATCH)
+
+
+class NodeTrunk:
+    """trunk_wish.TrunkBoard, for this node."""
+
+    def __init__(self, api: KubernetesApi, node_name: str) -> None:
+        self._api = api
+        self._node_name = node_name
+        self._said: bool | None = None
+
+    async def features(self, wanted: Mapping[str, str]) -> bool:
+        found = await self._api.get(CNI_NODES, self._node_name)
+        if found is None:
+            return False
+        made = features_with((found.get("spec") or {}).get("features") or (), wanted)
+        if made is None:
+            return True
+        # With the version that was read: what someone else has written meanwhile is not undone.
+        version = found["metadata"]["resourceVersion"]
+        body = {"metadata": {"resourceVersion": version}, "spec": {"features": made}}
+        return await self._api.patch(CNI_NODES, self._node_name, body)
+
+    async def label(self, attached: bool) -> None:
+        if attached == self._said:
+            return
+        body = {"metadata": {"labels": {TRUNK_LABEL: str(attached).lower()}}}
+        if await self._api.patch(NODES, self._node_name, body):
+            self._said = attached

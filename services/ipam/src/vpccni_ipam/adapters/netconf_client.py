@@ -9,7 +9,7 @@ from vpccni_api.netconf.v1 import netconf_pb2_grpc
 from vpccni_api.reasons import Reason
 from vpccni_kit.channel import Channel
 
-from vpccni_ipam.domain.model import Assignment, EniFacts, NodeFacts
+from vpccni_ipam.domain.model import Assignment, Branch, EniFacts, NodeFacts
 from vpccni_ipam.domain.restore import ObservedPod
 from vpccni_ipam.ports import Drift, HostSpec, Observed
 
@@ -26,6 +26,18 @@ def pod_spec(item: Assignment) -> pb.PodSpec:
         mtu=wiring.mtu,
         namespace=item.pod.namespace,
         name=item.pod.name,
+        branch=_branch(item.branch) if item.branch else None,
+    )
+
+
+def _branch(branch: Branch) -> pb.BranchSpec:
+    return pb.BranchSpec(
+        vlan_id=branch.vlan_id,
+        mac=branch.mac,
+        subnet_cidr=branch.subnet_cidr,
+        gateway=branch.gateway,
+        trunk_mac=branch.trunk_mac,
+        strict=branch.strict,
     )
 
 

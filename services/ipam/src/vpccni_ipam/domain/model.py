@@ -71,6 +71,19 @@ class Wiring:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Branch:
+    """A pod's branch ENI, carried over the trunk's link with the tag ``vlan_id`` (1 to 4094). ``strict``: see netconf."""
+
+    eni_id: str
+    vlan_id: int
+    mac: str
+    subnet_cidr: str
+    gateway: str
+    trunk_mac: str
+    strict: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Assignment:
     """An address that a pod interface holds. ``eni_id`` is empty and ``route_table`` 0 when they are not known (restored)."""
 
@@ -82,6 +95,7 @@ class Assignment:
     eni_id: str = ""
     device_number: int = 0
     route_table: int = 0
+    branch: Branch | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

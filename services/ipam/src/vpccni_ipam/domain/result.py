@@ -42,6 +42,7 @@ class KeptFacts:
     address: str
     route_table: int
     vlan_id: int = 0
+    gateway: str = ""
 
 
 def dummy_name(pod: PodIdentity, key: PodKey) -> str:
@@ -49,15 +50,18 @@ def dummy_name(pod: PodIdentity, key: PodKey) -> str:
 
 
 def compose(item: Assignment) -> CniResult:
-    """Result of a pod with an address of the pool."""
+    """Result of a pod: with a branch ENI the dummy entry has its VLAN id and no device number, and there is a gateway."""
+    branch = item.branch
     suffix = 128 if ":" in item.address else 32
     return CniResult(
         interfaces=(
             ResultInterface(item.wiring.host_veth),
             ResultInterface(item.key.ifname, str(item.route_table), item.wiring.netns),
-            ResultInterface(dummy_name(item.pod, item.key), "0", str(item.device_number)),
+            ResultInterface(dummy_name(item.pod, item.key), str(branch.vlan_id))
+            if branch
+            else ResultInterface(dummy_name(item.pod, item.key), "0", str(item.device_number)),
         ),
-        ips=(ResultIp(f"{item.address}/{suffix}", 1),),
+        ips=(ResultIp(f"{item.address}/{suffix}", 1, branch.gateway if branch else ""),),
     )
 
 
@@ -67,7 +71,7 @@ def kept_facts(result: CniResult, pod: PodIdentity, key: PodKey) -> KeptFacts | 
     index = next((n for n, i in enumerate(result.interfaces) if i.name == key.ifname and i.sandbox), None)
     if dummy is None or index is None:
         return None
-    addresses = [ip.address.split("/")[0] for ip in result.ips if ip.interface == index]
+    addresses = [(ip.address.split("/")[0], ip.gateway) for ip in result.ips if ip.interface == index]
     mac = result.interfaces[index].mac
     try:
         vlan_id = int(dummy.mac)
@@ -77,4 +81,5 @@ def kept_facts(result: CniResult, pod: PodIdentity, key: PodKey) -> KeptFacts | 
     if len(addresses) != 1:
         return None
     host = result.interfaces[index - 1].name if index else ""
-    return KeptFacts(host, addresses[0], table, vlan_id)
+    (address, gateway) = addresses[0]
+    return KeptFacts(host, address, table, vlan_id, gateway)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from vpccni_api import reason_text
 from vpccni_chart import combinations, metrics_page
 from vpccni_eni_manager import settings as eni_manager
 from vpccni_install import settings as install
@@ -150,7 +151,11 @@ are the original's, with its names and meanings. All are optional; unset and emp
   event on the aws-node pod name the variable, the value and what is allowed. The chart refuses malformed values at install.
 """
 
-PAGES: Final[dict[str, Callable[[], str]]] = {"configuration.md": configuration, "metrics.md": metrics_page.page}
+PAGES: Final[dict[str, Callable[[], str]]] = {
+    "configuration.md": configuration,
+    "metrics.md": metrics_page.page,
+    "reasons.md": reason_text.page,
+}
 
 
 def main() -> int:

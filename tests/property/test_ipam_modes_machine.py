@@ -93,6 +93,7 @@ class ModesMachine(RuleBasedStateMachine):
     def give_back(self, warm: int, minimum: int, room: bool) -> None:
         """Whatever the plan says, no pod and nothing that cools down is in it; and carrying it out works to the letter."""
         self.pool.expire(self.moment())
+        lost = {a for a in self.assigned.values() if self.home(a) is None}
         targets = Targets(warm_ip=warm, minimum_ip=minimum, warm_prefix=1, prefixes=self.prefixes)
         targets = in_effect(targets, singles_stand_in=self.pool.singles_stand_in)
         enis, supply = self.pool.enis.values(), self.pool.supply()
@@ -107,8 +108,21 @@ class ModesMachine(RuleBasedStateMachine):
             assert eni_id != "eni-0" and self.pool.remove_eni(eni_id)
             del self.cloud[int(eni_id.removeprefix("eni-"))]
             self.excluded.discard(int(eni_id.removeprefix("eni-")))
-        for address in self.assigned.values():
-            assert self.home(address) is not None
+        assert {a for a in self.assigned.values() if self.home(a) is None} == lost
+
+    @rule(number=ENIS, data=st.data())
+    def lose(self, number: int, data: st.DataObject) -> None:
+        """EC2 and IMDS agree that something is gone: nobody gets it any more, and its pods are quarantined."""
+        if not self.cloud.get(number):
+            return
+        cidr = data.draw(st.sampled_from(sorted(self.cloud[number])))
+        held = {a for a in self.assigned.values() if self.home(a) == (number, cidr)}
+        if self.is_prefix(cidr):
+            kept = self.pool.disown_prefix(f"eni-{number}", cidr)
+        else:
+            kept = self.pool.disown(f"eni-{number}", [cidr.removesuffix("/32")])
+        assert set(kept) == held
+        self.cloud[number].discard(cidr)
 
     @rule(target=pods)
     def add(self) -> PodKey:
@@ -166,7 +180,8 @@ class ModesMachine(RuleBasedStateMachine):
     def every_pod_keeps_its_address_and_the_sums_are_right(self) -> None:
         held = {item.key: item.address for item in self.pool.assignments()}
         assert held == self.assigned and len(set(held.values())) == len(held)
-        assert not any(self.pool.quarantined(key) for key in held)
+        lost = {key for key, address in held.items() if self.home(address) is None}
+        assert {key for key in held if self.pool.quarantined(key)} == lost
         supply = self.pool.supply()
         busy = [*held.values(), *(cool.address for cool in self.pool.cooling())]
         right = other = 0
@@ -180,7 +195,7 @@ class ModesMachine(RuleBasedStateMachine):
                     other += free
         assert (supply.free, supply.other_mode) == (right, other)
         assert supply.total == supply.assigned + supply.cooling + supply.free
-        assert supply.assigned == len(held)
+        assert (supply.assigned, supply.quarantined) == (len(held) - len(lost), len(lost))
 
 
 ModesMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

@@ -211,6 +211,31 @@ def test_enis_go_by_the_word_of_both_or_by_their_tag_and_come_by_ec2s() -> None:
     assert compare(pool, listed(Source.IMDS, "10.0.0.1"), unmanaged).gone_enis == ("eni-0",)
 
 
+TRUTH = [
+    # Case, what IMDS shows, what EC2 shows, the ENI that is gone, addresses that are gone.
+    ("87", ("10.0.0.1",), ("10.0.0.1",), (), ("10.0.0.2",)),
+    ("89", ("10.0.0.1",), ("10.0.0.1", "10.0.0.2"), (), ()),
+    # On purpose other than the original, which trusts IMDS here: EC2 still has the ENI.
+    ("92", None, ("10.0.0.1", "10.0.0.2"), (), ()),
+    ("92, and EC2 agrees", None, None, ("eni-0",), ()),
+    ("EC2's describe lags", ("10.0.0.1", "10.0.0.2"), ("10.0.0.1",), (), ()),
+]
+
+
+@pytest.mark.parametrize(("imds", "ec2", "enis", "ips"), [c[1:] for c in TRUTH], ids=[c[0] for c in TRUTH])
+def test_who_is_believed(
+    imds: tuple[str, ...] | None, ec2: tuple[str, ...] | None, enis: tuple[str, ...], ips: tuple[str, ...]
+) -> None:
+    """Cases 88 and 90 (a source that does not answer changes nothing) are the caller's: no answer, no comparison."""
+    seen = [
+        listed(source, *shown) if shown is not None else Inventory((), source)
+        for source, shown in ((Source.IMDS, imds), (Source.EC2, ec2))
+    ]
+    found = compare(pool_of("10.0.0.1", "10.0.0.2"), seen[0], seen[1])
+    assert found.gone_enis == enis
+    assert tuple(ip for change in found.gone for ip in change.ips) == ips
+
+
 def test_additions_leave_out_unmanaged_and_efa_only_enis_and_those_on_their_way_out() -> None:
     pool = pool_of("10.0.0.1")
     efa = EniFacts("eni-3", interface_type="efa-only")
@@ -219,7 +244,10 @@ def test_additions_leave_out_unmanaged_and_efa_only_enis_and_those_on_their_way_
     pool.add_eni(trunk, 7, EniState.USABLE, NOW)
     assert not differs(pool, Inventory((trunk, EniFacts("eni-0", secondary_ips=("10.0.0.1",))), Source.EC2))
     found = additions(
-        pool, Inventory((efa, foreign, second_card, trunk, EniFacts("eni-0", secondary_ips=("10.0.0.1", "10.0.0.5"))), Source.EC2)
+        pool,
+        Inventory(
+            (efa, foreign, second_card, trunk, EniFacts("eni-0", secondary_ips=("10.0.0.1", "10.0.0.5"))), Source.EC2
+        ),
     )
     assert found.new_enis == ()
     assert [(c.eni_id, c.ips) for c in found.added] == [("eni-0", ("10.0.0.5",))]

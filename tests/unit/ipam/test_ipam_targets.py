@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from vpccni_ipam.domain.growth import GrowthStep, Room, next_step, servable
-from vpccni_ipam.domain.model import InstanceLimits
+from vpccni_ipam.domain.growth import GrowthStep, Room, Slots, next_step, room_left, servable
+from vpccni_ipam.domain.model import EniFacts, EniState, InstanceLimits
+from vpccni_ipam.domain.pool_eni import PoolEni
 from vpccni_ipam.domain.targets import (
     Supply,
     Targets,
@@ -183,13 +184,18 @@ EXAMPLES = [
     ("62", T3_SMALL, Targets(prefixes=True, warm_prefix=1), 17, (1, 3)),
     ("63", T3_SMALL, Targets(prefixes=True, warm_prefix=1), 58, (2, 5)),
     ("64", T3_SMALL, Targets(prefixes=True, warm_ip=1, minimum_ip=1), 0, (1, 1)),
+    ("65", T3_SMALL, Targets(prefixes=True, warm_ip=1, minimum_ip=1), 5, (1, 1)),
     ("66", T3_SMALL, Targets(prefixes=True, warm_ip=1, minimum_ip=1), 17, (1, 2)),
     ("67", T3_SMALL, Targets(prefixes=True, warm_ip=1, minimum_ip=1), 58, (2, 4)),
     ("69", T3_SMALL, Targets(prefixes=True, warm_ip=7, minimum_ip=20), 5, (1, 2)),
     ("70", T3_SMALL, Targets(prefixes=True, warm_ip=7, minimum_ip=20), 17, (1, 2)),
     ("71", T3_SMALL, Targets(prefixes=True, warm_ip=7, minimum_ip=20), 58, (2, 5)),
     ("72", P3DN, Targets(prefixes=True, warm_prefix=1), 0, (1, 1)),
+    ("73", P3DN, Targets(prefixes=True, warm_prefix=1), 3, (1, 2)),
     ("74", P3DN, Targets(prefixes=True, warm_prefix=1), 95, (1, 7)),
+    ("75", P3DN, Targets(prefixes=True, warm_ip=5, minimum_ip=10), 0, (1, 1)),
+    ("76", P3DN, Targets(prefixes=True, warm_ip=5, minimum_ip=10), 7, (1, 1)),
+    ("77", P3DN, Targets(prefixes=True, warm_ip=5, minimum_ip=10), 15, (1, 2)),
     ("78", P3DN, Targets(prefixes=True, warm_ip=5, minimum_ip=10), 45, (1, 4)),
     ("79a", M4_4XLARGE, Targets(), 0, (1, 29)),
     ("79b", M4_4XLARGE, Targets(), 29, (2, 58)),
@@ -204,6 +210,15 @@ EXAMPLES = [
 )
 def test_worked_examples(limits: InstanceLimits, targets: Targets, pods: int, expected: tuple[int, int]) -> None:
     assert settle(targets, limits, pods) == expected
+
+
+def test_case_86_unmanaged_enis_and_the_place_of_a_trunk_to_come_are_no_room() -> None:
+    held_by_pool = [PoolEni(EniFacts(f"e{n}", device_number=n), 254, EniState.USABLE, 0, n) for n in range(2)]
+    limits = InstanceLimits(4, 10)
+    assert room_left(Slots(limits, 4, reserved_enis=1), held_by_pool, 1).new_enis == 0
+    assert room_left(Slots(limits, 4, reserved_enis=0), held_by_pool, 1).new_enis == 1
+    trunk = PoolEni(EniFacts("t", device_number=2, interface_type="trunk"), 3, EniState.USABLE, 0, 3)
+    assert room_left(Slots(limits, 4), [*held_by_pool, trunk], 0) == Room(18, 1, 9)
 
 
 def test_servable_counts_what_is_there_on_its_way_cooling_and_can_be_grown() -> None:

@@ -96,10 +96,9 @@ class Reconcile:
         pool = self._owner.pool
         for change in changes.gone:
             kept = pool.disown(change.eni_id, change.ips)
-            self._owner.tally.add("awscni_force_removed_ips", by=len(kept))
             for cidr in change.prefixes:
-                if not pool.remove_prefix(change.eni_id, cidr):
-                    kept = (*kept, cidr)
+                kept += pool.disown_prefix(change.eni_id, cidr)
+            self._owner.tally.add("awscni_force_removed_ips", by=len(kept))
             extra = {"eni": change.eni_id, "gone": [*change.ips, *change.prefixes], "kept": list(kept)}
             log.warning("EC2 and IMDS no longer have addresses of the pool; pods that use them keep them", extra=extra)
         self._owner.changed.set()

@@ -275,6 +275,24 @@ class Pool:
             self._order.refresh(eni, block)
         return tuple(kept)
 
+    def disown_prefix(self, eni_id: str, cidr: str) -> tuple[str, ...]:
+        """A prefix that EC2 no longer has on the ENI gives no address any more; pods stay, quarantined. Returns their addresses."""
+        eni = self.enis[eni_id]
+        block = eni.blocks.get(cidr)
+        if block is None:
+            return ()
+        kept = tuple(address for address, key in self._holder.items() if self._held[key].block is block)
+        for address in kept:
+            self._held[self._holder[address]].block = None
+        for cool in self._cooling.values():
+            if cool.block is block:
+                cool.block = None
+        eni.used -= block.used
+        eni.cooling -= block.cooling
+        self._order.drop(eni, block)
+        del eni.blocks[cidr], eni.by_rank[block.rank]
+        return kept
+
     def remove_eni(self, eni_id: str) -> bool:
         """Takes an ENI without assigned addresses out. False: it has pods, or is not known."""
         eni = self.enis.get(eni_id)

@@ -93,6 +93,7 @@ class Api:
         self._clients.add(writer)
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            assert "Authorization: Bearer secret\r\n" in head
             method, target, _ = head.split("\r\n")[0].split(" ")
             length = next(
                 (int(x.split(":")[1]) for x in head.split("\r\n") if x.lower().startswith("content-length")), 0

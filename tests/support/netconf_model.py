@@ -11,7 +11,6 @@ import ipaddress
 from collections.abc import Callable, Iterator, Sequence
 
 from vpccni_api.reasons import Reason, ReasonError
-from vpccni_netconf.domain.names import MAIN_TABLE
 from vpccni_netconf.domain.objects import (
     Address,
     Link,
@@ -25,6 +24,7 @@ from vpccni_netconf.domain.objects import (
     VlanLink,
 )
 from vpccni_netconf.domain.ops import CreatePodLink, DeleteLink, Ensure, Op, PurgeRules, Remove
+from vpccni_netconf.domain.route_tables import MAIN_TABLE
 from vpccni_netconf.ports import Namespace, Outcome, Query
 
 Watch = Callable[["ModelNamespace"], None]

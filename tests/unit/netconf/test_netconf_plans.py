@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 from vpccni_api.reasons import Reason, ReasonError
-from vpccni_netconf.domain import names
+from vpccni_netconf.domain import names, route_tables
 from vpccni_netconf.domain.diff import diff
 from vpccni_netconf.domain.links import find_by_mac, leftover_links, pod_link_prefixes
 from vpccni_netconf.domain.objects import Address, Link, LinkFacts, Neighbour, Observed, Route, Rule, Sysctl
@@ -38,7 +38,7 @@ def commands(items: object) -> list[str]:
     ("device", "card", "table"), [(0, 0, 254), (1, 0, 2), (14, 0, 15), (1, 1, 10101), (3, 2, 10203)]
 )
 def test_route_table_of_an_eni(device: int, card: int, table: int) -> None:
-    assert names.route_table(device, card) == table
+    assert route_tables.route_table(device, card) == table
 
 
 @pytest.mark.parametrize(

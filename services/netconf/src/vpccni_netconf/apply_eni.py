@@ -7,8 +7,8 @@ import dataclasses
 from vpccni_netconf.desired import Desired, HeldEni
 from vpccni_netconf.domain.diff import diff
 from vpccni_netconf.domain.links import find_by_mac
-from vpccni_netconf.domain.names import MAIN_TABLE
 from vpccni_netconf.domain.plan_eni import choose_table, owned_by_eni, plan_eni
+from vpccni_netconf.domain.route_tables import MAIN_TABLE
 from vpccni_netconf.domain.spec import EniSpec
 from vpccni_netconf.ports import Kernel, Query
 

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from vpccni_netconf.desired import Desired, HeldPod
 from vpccni_netconf.domain.diff import diff
 from vpccni_netconf.domain.links import leftover_links, trunk_link
-from vpccni_netconf.domain.names import FROM_POD, HASH_DIGITS, MAIN_TABLE, host_cidr
+from vpccni_netconf.domain.names import HASH_DIGITS, host_cidr
 from vpccni_netconf.domain.objects import Object, Observed
 from vpccni_netconf.domain.plan_pod import links_of, owned_pods, plan_pod_host, sysctls_of, tables_of
+from vpccni_netconf.domain.route_tables import MAIN_TABLE
+from vpccni_netconf.domain.rule_priorities import FROM_POD
 from vpccni_netconf.domain.spec import PodSpec
 from vpccni_netconf.ports import Background, Kernel, Query
 

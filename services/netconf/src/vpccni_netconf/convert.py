@@ -10,8 +10,9 @@ from typing import Final
 from vpccni_api.netconf.v1 import netconf_pb2 as pb
 from vpccni_api.reasons import Reason, ReasonError
 
-from vpccni_netconf.domain.names import DEFAULT_CONNMARK, MAIN_TABLE, MAX_MTU, MIN_MTU, valid_link_name
+from vpccni_netconf.domain.names import DEFAULT_CONNMARK, MAX_MTU, MIN_MTU, valid_link_name
 from vpccni_netconf.domain.plan_pod import branch_table
+from vpccni_netconf.domain.route_tables import MAIN_TABLE
 from vpccni_netconf.domain.spec import BranchSpec, EniSpec, HostSpec, PodSpec
 
 _MAC: Final = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}\Z")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
-from vpccni_netconf.domain.names import FROM_POD, MAIN_TABLE, TO_POD, is_pod_link
+from vpccni_netconf.domain.names import is_pod_link
 from vpccni_netconf.domain.objects import Observed
 from vpccni_netconf.domain.plan_pod import owned_pods
+from vpccni_netconf.domain.route_tables import MAIN_TABLE
+from vpccni_netconf.domain.rule_priorities import FROM_POD, TO_POD
 from vpccni_netconf.ports import Background, Kernel, Query
 
 

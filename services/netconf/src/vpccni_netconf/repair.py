@@ -11,12 +11,12 @@ from vpccni_netconf.desired import Desired, HeldPod
 from vpccni_netconf.domain.diff import Owned, diff
 from vpccni_netconf.domain.drift import Interests
 from vpccni_netconf.domain.links import find_by_mac, trunk_link
-from vpccni_netconf.domain.names import MAIN_TABLE
 from vpccni_netconf.domain.objects import Link, Object, Observed, Sysctl
 from vpccni_netconf.domain.ops import kind as op_kind
 from vpccni_netconf.domain.plan_eni import owned_by_eni, plan_eni
 from vpccni_netconf.domain.plan_host import owned_by_host, plan_host
 from vpccni_netconf.domain.plan_pod import links_of, owned_on_host, plan_pod_host, sysctls_of, tables_of
+from vpccni_netconf.domain.route_tables import MAIN_TABLE
 from vpccni_netconf.ports import Kernel, Query
 from vpccni_netconf.setup_pod import setup_pod
 

@@ -11,7 +11,7 @@ from vpccni_kit import telemetry
 from vpccni_netconf.desired import Desired
 from vpccni_netconf.domain.diff import diff
 from vpccni_netconf.domain.links import trunk_link
-from vpccni_netconf.domain.names import MAIN_TABLE, host_mac
+from vpccni_netconf.domain.names import host_mac
 from vpccni_netconf.domain.objects import LinkFacts, Observed
 from vpccni_netconf.domain.ops import CreatePodLink, DeleteLink, Ensure, Op
 from vpccni_netconf.domain.plan_pod import (
@@ -26,6 +26,7 @@ from vpccni_netconf.domain.plan_pod import (
     sysctls_of,
     tables_of,
 )
+from vpccni_netconf.domain.route_tables import MAIN_TABLE
 from vpccni_netconf.domain.spec import PodSpec
 from vpccni_netconf.ports import Kernel, Namespace, Query
 

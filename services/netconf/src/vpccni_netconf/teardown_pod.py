@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from vpccni_netconf.desired import Desired
-from vpccni_netconf.domain.names import MAIN_TABLE, host_cidr
+from vpccni_netconf.domain.names import host_cidr
 from vpccni_netconf.domain.objects import Route
 from vpccni_netconf.domain.ops import Op, Remove
 from vpccni_netconf.domain.plan_pod import links_of, pod_rules_to_purge
+from vpccni_netconf.domain.route_tables import MAIN_TABLE
 from vpccni_netconf.domain.spec import PodSpec
 from vpccni_netconf.ports import Background, Kernel
 

@@ -6,7 +6,9 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from vpccni_netconf.domain.names import (
+from vpccni_netconf.domain.objects import Address, Link, LinkFacts, Route, Rule
+from vpccni_netconf.domain.route_tables import MAIN_TABLE
+from vpccni_netconf.domain.rule_priorities import (
     BRANCH_IIF,
     EXTERNAL_SERVICE,
     FROM_ENI,
@@ -14,10 +16,8 @@ from vpccni_netconf.domain.names import (
     HOST,
     LOCAL_MOVED,
     MAIN_RULE,
-    MAIN_TABLE,
     TO_POD,
 )
-from vpccni_netconf.domain.objects import Address, Link, LinkFacts, Route, Rule
 
 _OUR_PRIORITIES: Final = frozenset(
     {0, BRANCH_IIF, LOCAL_MOVED, TO_POD, HOST, EXTERNAL_SERVICE, FROM_POD, FROM_ENI, MAIN_RULE}

@@ -1,4 +1,5 @@
-"""Numbers and names that are fixed by the original, so that a node can be switched over and back with its pods running.
+"""Names of links and addresses that are fixed by the original, so that a node can be switched over and back with its pods
+running. Rule priorities: rule_priorities.py; table numbers: route_tables.py.
 
 Source of each: amazon-vpc-cni-k8s v1.23 (pkg/networkutils, cmd/routed-eni-cni-plugin/driver).
 """
@@ -10,23 +11,6 @@ import ipaddress
 import re
 from typing import Final
 
-MAIN_TABLE: Final = 254
-LOCAL_TABLE: Final = 255
-RESERVED_TABLES: Final = frozenset({0, 253, MAIN_TABLE, LOCAL_TABLE})
-
-BRANCH_IIF: Final = 10
-"""Strict branch ENI pods: from the VLAN link or the host link into the branch's table."""
-LOCAL_MOVED: Final = 20
-"""The local table's rule once strict mode moved it behind BRANCH_IIF (else priority 0)."""
-TO_POD: Final = 512
-HOST: Final = 1024
-"""Marked connections (NodePort, and what is to be source-translated) leave by the primary ENI."""
-EXTERNAL_SERVICE: Final = 1535
-FROM_POD: Final = 1536
-FROM_ENI: Final = 32765
-MAIN_RULE: Final = 32766
-"""The kernel's own look-up of the main table."""
-
 DEFAULT_CONNMARK: Final = 0x80
 MIN_MTU: Final = 576
 MAX_MTU: Final = 9001
@@ -34,8 +18,6 @@ MAX_LINK_NAME: Final = 15
 """Characters (IFNAMSIZ - 1)."""
 VPC_GATEWAY_V6: Final = "fe80:ec2::1"
 HASH_DIGITS: Final = 11
-BRANCH_TABLE_BASE: Final = 100
-"""Route table of a branch ENI: this plus its VLAN id."""
 
 _LINK_NAME: Final = re.compile(r"[^\s/:%]{1,15}\Z")
 POD_LINK: Final = re.compile(r"[^\s/:%]{0,4}[0-9a-f]{11}\Z")
@@ -59,13 +41,6 @@ def is_routable(address: str, family: int) -> bool:
     """True for an address (with prefix length) of the family that is not link-local: those of a link that are ours to set."""
     interface = ipaddress.ip_interface(address)
     return interface.version == family and not interface.is_link_local
-
-
-def route_table(device_number: int, network_card: int) -> int:
-    """Table of an ENI: main for the primary, device + 1 on card 0, 10000 + 100 * card + device on others."""
-    if network_card == 0:
-        return MAIN_TABLE if device_number == 0 else device_number + 1
-    return 10000 + 100 * network_card + device_number
 
 
 def is_branch_link(name: str) -> bool:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from vpccni_netconf.domain.names import LOCAL_TABLE, MAIN_TABLE, family_of
+from vpccni_netconf.domain.names import family_of
+from vpccni_netconf.domain.route_tables import LOCAL_TABLE, MAIN_TABLE
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

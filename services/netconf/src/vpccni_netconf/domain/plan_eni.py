@@ -7,17 +7,10 @@ from collections.abc import Callable, Sequence
 
 from vpccni_api.reasons import Reason, ReasonError
 
-from vpccni_netconf.domain.names import (
-    FROM_ENI,
-    MAIN_TABLE,
-    RESERVED_TABLES,
-    VPC_GATEWAY_V6,
-    default_cidr,
-    host_cidr,
-    is_routable,
-    route_table,
-)
+from vpccni_netconf.domain.names import VPC_GATEWAY_V6, default_cidr, host_cidr, is_routable
 from vpccni_netconf.domain.objects import Address, Link, Object, Route, Rule
+from vpccni_netconf.domain.route_tables import MAIN_TABLE, RESERVED_TABLES, route_table
+from vpccni_netconf.domain.rule_priorities import FROM_ENI
 from vpccni_netconf.domain.spec import EniSpec
 
 

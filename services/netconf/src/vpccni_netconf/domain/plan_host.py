@@ -5,17 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from vpccni_netconf.domain.names import (
-    DEFAULT_CONNMARK,
-    EXTERNAL_SERVICE,
-    HOST,
-    LOCAL_MOVED,
-    LOCAL_TABLE,
-    MAIN_RULE,
-    MAIN_TABLE,
-    VPC_GATEWAY_V6,
-)
+from vpccni_netconf.domain.names import DEFAULT_CONNMARK, VPC_GATEWAY_V6
 from vpccni_netconf.domain.objects import Link, Object, Rule, Sysctl
+from vpccni_netconf.domain.route_tables import LOCAL_TABLE, MAIN_TABLE
+from vpccni_netconf.domain.rule_priorities import EXTERNAL_SERVICE, HOST, LOCAL_MOVED, MAIN_RULE
 from vpccni_netconf.domain.spec import HostSpec
 
 _IPPROTO_ICMPV6: Final = 58

@@ -7,12 +7,6 @@ from collections.abc import Callable
 from vpccni_api.reasons import Reason, ReasonError
 
 from vpccni_netconf.domain.names import (
-    BRANCH_IIF,
-    BRANCH_TABLE_BASE,
-    FROM_POD,
-    MAIN_TABLE,
-    RESERVED_TABLES,
-    TO_POD,
     default_cidr,
     host_cidr,
     is_branch_link,
@@ -23,6 +17,8 @@ from vpccni_netconf.domain.names import (
 )
 from vpccni_netconf.domain.objects import Address, Link, Neighbour, Object, Route, Rule, Sysctl, VlanLink
 from vpccni_netconf.domain.ops import PurgeRules
+from vpccni_netconf.domain.route_tables import BRANCH_TABLE_BASE, MAIN_TABLE, RESERVED_TABLES
+from vpccni_netconf.domain.rule_priorities import BRANCH_IIF, FROM_POD, TO_POD
 from vpccni_netconf.domain.spec import BranchSpec, PodSpec
 
 _POD_INDEX_PRIORITY = 1

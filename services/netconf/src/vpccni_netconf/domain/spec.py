@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from vpccni_netconf.domain.names import DEFAULT_CONNMARK, MAIN_TABLE, family_of
+from vpccni_netconf.domain.names import DEFAULT_CONNMARK, family_of
+from vpccni_netconf.domain.route_tables import MAIN_TABLE
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

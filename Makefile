@@ -7,7 +7,7 @@ MEMBERS := proto services/kit services/ipam services/netconf services/eni-manage
 PYPROJECTS := pyproject.toml $(addsuffix /pyproject.toml,$(MEMBERS))
 STAMPS := build/stamps
 
-.PHONY: datapath datapath-vlan help setup plugin proto chart demo test lint format bench fleet jaeger clean pin
+.PHONY: images e2e datapath datapath-vlan help setup plugin proto chart demo test lint format bench fleet jaeger clean pin
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -29,8 +29,9 @@ build/aws-cni: $(wildcard plugin/src/vpccni_plugin/*.py plugin/*.py plugin/nativ
 
 plugin: build/aws-cni ## build/aws-cni, the static CNI plugin
 
-proto: $(STAMPS)/venv ## regenerate the committed stubs from the .proto files
+proto: $(STAMPS)/venv ## regenerate what is made from the contracts: stubs, the plugin's table of reasons
 	$(PY) proto/generate.py
+	$(PY) plugin/generate_reason_table.py
 
 chart: $(STAMPS)/venv ## regenerate what the Helm chart takes from the services' settings and calls
 	$(PY) -m vpccni_chart
@@ -62,6 +63,14 @@ fleet: $(STAMPS)/venv ## a day of 1,000 nodes in virtual time, for five warm-tar
 
 jaeger: setup ## a real Jaeger beside the lab: the trace of an ADD that waits, read back, checked, drawn (build/trace.png)
 	@$(PY) tests/observe/show_jaeger.py
+
+images: setup ## container images of the services and of init: OCI archives in build/images, sizes printed
+	@.ci/packages buildah mmdebstrap
+	@$(PY) deploy/images/build.py
+
+e2e: setup ## a real Kubernetes cluster on lab nodes: install, packets, upgrade, faults, reboot, uninstall; build/e2e.json
+	@.ci/packages buildah mmdebstrap openssl
+	@VPCCNI_E2E=1 .venv/bin/pytest tests/e2e -m e2e -x -q -s
 
 pin: ## re-pin requirements.txt from the pyproject.toml files
 	.ci/pin --upgrade

@@ -45,7 +45,7 @@ def test_uninstall(cluster: Cluster) -> None:
 
 
 def _of_release(item: dict[str, Any]) -> bool:
-    labels = item["metadata"].get("labels", {})
+    labels: dict[str, str] = item["metadata"].get("labels", {})
     return labels.get("app.kubernetes.io/instance") == release.NAME or labels.get("k8s-app") == "aws-node"
 
 

@@ -95,7 +95,7 @@ def _from_kubeconfig(path: str) -> Access:
     return Access(
         settings.host,
         settings.ssl_ca_cert or "",
-        authorization=settings.get_api_key_with_prefix("authorization") or "",
+        authorization=str(settings.auth_settings().get("BearerToken", {}).get("value", "")),
         certificate=settings.cert_file or "",
         key=settings.key_file or "",
         verify=bool(settings.verify_ssl),

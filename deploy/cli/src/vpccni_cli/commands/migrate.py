@@ -15,8 +15,6 @@ from vpccni_cli.errors import UsageError
 from vpccni_cli.migration import facts, plan, render, workload
 from vpccni_cli.migration.verdict import Outcome
 
-NAME: Final = "migrate"
-HELP: Final = "Read the original's aws-node DaemonSet (1.12 or later) and print equivalent values for our chart."
 _FORMS: Final = {"values": render.values, "report": render.report, "json": render.as_json}
 _KUBECTL_TIMEOUT_S: Final = 60
 

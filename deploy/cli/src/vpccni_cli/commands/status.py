@@ -1,0 +1,106 @@
+"""``vpccni status``: the node on one screen."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any, Final
+
+from vpccni_api.reasons import ReasonError
+
+from vpccni_cli import node, text
+
+_TARGETS: Final = (
+    "WARM_ENI_TARGET",
+    "WARM_IP_TARGET",
+    "MINIMUM_IP_TARGET",
+    "WARM_PREFIX_TARGET",
+    "MAX_ENI",
+    "ENABLE_PREFIX_DELEGATION",
+    "IP_COOLDOWN_PERIOD",
+)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = (
+        "Exit status: 0 when all is well, 1 when a dependency is down, growth failed or ipam does not answer."
+    )
+    node.configure(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    try:
+        with node.Node(args.socket, args.timeout) as asked:
+            found = asked.inspect()
+    except ReasonError as error:
+        return text.emit_error(args, error)
+    text.emit(args, found, lines(found))
+    return 0 if healthy(found) else 1
+
+
+def healthy(found: dict[str, Any]) -> bool:
+    return not found.get("growth", {}).get("last_reason") and all(item["ok"] for item in found["dependencies"])
+
+
+def lines(found: dict[str, Any]) -> list[str]:
+    counts = ", ".join(f"{found[name]} {name}" for name in ("total", "assigned", "free", "cooling", "quarantined"))
+    over = (
+        "at target"
+        if found["deficit"] == 0
+        else f"{abs(found['deficit'])} {'short' if found['deficit'] > 0 else 'over'}"
+    )
+    settings = found["settings"]
+    shown = " ".join(f"{name}={settings[name]}" for name in _TARGETS if settings.get(name))
+    return [
+        *text.field("node", f"{found['node'] or '-'}, ipam {found['version']}, {len(found['enis'])} ENIs"),
+        *text.field("addresses", f"{counts} ({over})"),
+        *growth(found.get("growth", {})),
+        *dependencies(found["dependencies"]),
+        *text.field("settings", shown or "-"),
+        "",
+        *enis(found),
+    ]
+
+
+def growth(view: dict[str, Any]) -> list[str]:
+    waiting = view.get("waiting_adds", 0)
+    now = f"active for {text.since(view.get('since_unix_s', 0))}" if view.get("active") else "idle"
+    made = text.field("growth", f"{now}, {waiting} ADDs wait")
+    reason = view.get("last_reason", "")
+    if reason:
+        made += text.field("  failed", f"{reason}: {view.get('last_message', '')}")
+        made += text.field("  cure", text.cure(reason))
+        for candidate in view.get("candidates", [])[:4]:
+            made += text.field("  subnet", text.cut(candidate, text.WIDTH - 12))
+    return made
+
+
+def dependencies(views: list[dict[str, Any]]) -> list[str]:
+    made = text.field("depends on", ", ".join(item["name"] for item in views if item["ok"]) or "-")
+    for item in views:
+        if not item["ok"]:
+            made += text.field("  down", f"{item['name']}: {item['reason']}: {item['message']}")
+            made += text.field("  cure", text.cure(item["reason"]))
+    return made
+
+
+def enis(found: dict[str, Any]) -> list[str]:
+    rows = []
+    for eni in found["enis"]:
+        used = sum(1 for cidr in eni["cidrs"] for a in cidr["addresses"] if a.get("key", {}).get("container_id"))
+        size = sum(cidr["size"] for cidr in eni["cidrs"])
+        kind = [name for name in ("primary", "trunk", "efa") if eni[f"is_{name}"]]
+        prefixes = sum(cidr["is_prefix"] for cidr in eni["cidrs"])
+        rows.append(
+            (
+                eni["eni_id"] or "(not known)",
+                eni["state"],
+                f"{eni['network_card']}/{eni['device_number']}",
+                str(eni["route_table"] or "main"),
+                f"{used}/{size}",
+                str(prefixes),
+                eni["primary_ip"] or "-",
+                eni["subnet_id"] or "-",
+                ",".join(kind),
+            )
+        )
+    return text.table(("ENI", "state", "card/dev", "table", "used", "prefixes", "primary IP", "subnet", "kind"), rows)

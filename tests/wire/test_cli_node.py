@@ -1,0 +1,99 @@
+"""``vpccni status|explain|verify`` as processes against the real ipam."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+import os
+import pathlib
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from vpccni_api.reasons import Reason, ReasonError
+from vpccni_cli.text import WIDTH
+
+_path = pathlib.Path(__file__).with_name("ipam_harness.py")
+_spec = importlib.util.spec_from_file_location("ipam_harness", _path)
+assert _spec is not None and _spec.loader is not None
+harness = sys.modules.setdefault("ipam_harness", importlib.util.module_from_spec(_spec))
+if not hasattr(harness, "World"):
+    _spec.loader.exec_module(harness)
+World, run = harness.World, harness.run
+
+pytestmark = pytest.mark.wire
+
+
+def cli(*words: str, socket: str = "/nowhere.sock") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "vpccni_cli", *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "VPCCNI_IPAM_SOCKET": socket},
+    )
+
+
+async def asked(world: World, *words: str, status: int = 0) -> str:
+    done = await asyncio.to_thread(cli, *words, socket=world.socket)
+    assert (done.returncode, done.stderr) == (status, ""), done
+    assert all(len(line) <= WIDTH for line in done.stdout.splitlines()) or "json" in words, done.stdout
+    return done.stdout
+
+
+async def asked_json(world: World, *words: str, status: int = 0) -> Any:
+    return json.loads(await asked(world, *words, "--output", "json", status=status))
+
+
+def test_a_node_with_a_pod() -> None:
+    async def body(world: World) -> None:
+        address = await world.address("web")
+        await world.settled()
+        seen = await asked_json(world, "status")
+        assert (seen["assigned"], seen["quarantined"]) == (1, 0)
+        assert seen["total"] == seen["assigned"] + seen["free"] + seen["cooling"]
+        text = await asked(world, "status")
+        assert "1 assigned" in text and "eni-0" in text and "netconf" in text
+        pod = await asked_json(world, "explain", "pod", "default/web")
+        (interface,) = pod["interfaces"]
+        assert (interface["address"], interface["eni"]["eni_id"], interface["problem"]) == (address, "eni-0", None)
+        assert address in await asked(world, "explain", "pod", "default/web")
+        assert await asked_json(world, "verify") == {"checked": 1, "wrong": []}
+
+        world.netconf.pods.clear()
+        wrong = await asked_json(world, "verify", status=1)
+        assert wrong["wrong"][0]["problem"]["reason"] == "STATE_DIFFERS"
+        assert "STATE_DIFFERS: link missing" in await asked(world, "verify", status=1)
+        assert "STATE_DIFFERS: link missing" in await asked(world, "explain", "pod", "default/web", status=1)
+
+    run(body)
+
+
+def test_why_a_pod_has_no_address() -> None:
+    async def body(world: World) -> None:
+        world.manager.error = ReasonError(Reason.IAM_DENIED, "ec2:CreateNetworkInterface: not authorized")
+        world.spawn()
+
+        async def failed() -> bool:
+            try:
+                return bool((await world.inspect()).growth.last_reason)
+            except ReasonError:
+                return False
+
+        await harness.until(failed, world.log)
+        said = await asked_json(world, "explain", "pod", "default/web", status=1)
+        assert said["interfaces"] == [] and said["causes"][-1]["reason"] == "IAM_DENIED"
+        text = await asked(world, "status", status=1)
+        assert "IAM_DENIED: ec2:CreateNetworkInterface: not authorized" in text and "docs/iam-policy.md" in text
+
+    run(body, started=False)
+
+
+@pytest.mark.parametrize("command", [("status",), ("verify",), ("explain", "pod", "a/b")])
+def test_no_ipam_is_a_reason_with_a_cure(command: tuple[str, ...], tmp_path: pathlib.Path) -> None:
+    done = cli(*command, "--output", "json", socket=str(tmp_path / "none.sock"))
+    assert done.returncode == 1
+    error = json.loads(done.stdout)["error"]
+    assert error["reason"] == "IPAM_UNREACHABLE" and error["cure"]

@@ -22,7 +22,7 @@ from vpccni_lab.spec import LabSpec
 from vpccni_lab.state import State, locked
 
 Progress = Callable[[str], None]
-_CONNECT_WITHIN: Final = 180.0
+_CONNECT_WITHIN: Final = 600.0
 """Seconds for the daemon to start; under emulation (tests/qemu) Python takes its time. One that ended is told at once."""
 
 

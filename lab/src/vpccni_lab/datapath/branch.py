@@ -37,7 +37,7 @@ from vpccni_lab.spec import LabSpec, NodeSpec, SubnetSpec
 MODES: Final = ("branch strict", "branch standard")
 BACKEND: Final = "iptables-nft"
 SOCKET: Final = "/run/vpccni/netconf.sock"
-_START_WITHIN: Final = 240.0
+_START_WITHIN: Final = 600.0
 """Seconds; under emulation a Python process takes its time."""
 _TIMEOUT: Final = 60.0
 
@@ -55,7 +55,8 @@ def run(name: str, progress: Progress) -> Iterator[list[Observed]]:
             for mode in MODES:
                 yield _Mode(lab, netconf, mode, progress).rows()
     except ReasonError as exc:
-        yield [Observed("branch", "-", BACKEND, "nodes and pods come up", "up", str(exc).strip()[:900], False, 0)]
+        said, path = str(exc).strip()[:900], "nodes and pods come up"
+        yield [Observed(mode, "-", BACKEND, path, "up", said, False, 0) for mode in MODES]
     finally:
         lifecycle.down(name, progress)
 

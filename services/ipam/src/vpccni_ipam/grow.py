@@ -132,6 +132,7 @@ class Grow:
         self._prefixes_at = self._owner.now().mono + pause
         self._owner.pool.singles_stand_in = True
         self._owner.tally.add("vpccni_growth_failures_total", str(error.reason))
+        self.on_failed(error)
         log.warning(
             "no prefix to be had, single addresses for the next %.0f s: %s",
             pause,

@@ -35,9 +35,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     report = yield
     if _HERE in item.path.parents and call.when == "call" and os.environ.get(WANTED) == "1":
-        title = (
+        said = (
             (getattr(getattr(item, "function", None), "__doc__", None) or item.name).strip().splitlines()[0].rstrip(".")
         )
+        title = f"{said} [{item.name.partition('[')[2]}" if "[" in item.name else said
         STEPS.record(title, call.duration, report.passed)  # type: ignore[attr-defined]  # pytest gives the report here
         if report.failed:  # type: ignore[attr-defined]
             item.session.stash[FAILED] = True

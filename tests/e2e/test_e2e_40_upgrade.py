@@ -122,17 +122,13 @@ def test_kill(cluster: Cluster, streams: Streams, service: str) -> None:
     for process in doomed:
         os.kill(process.pid, signal.SIGKILL)
     time.sleep(1)
-    until("all containers are ready again", 180, lambda: _all_ready(cluster))
+    until("all containers are ready again", 180, lambda: release.all_ready(cluster))
     names = [f"after-{service}-{node}" for node in WORKERS]
     cluster.apply(*(workloads.pod(name, node=node) for name, node in zip(names, WORKERS, strict=True)))
     for name in names:
         release.wait_pods(cluster, name, 1)
     cluster.kubectl("delete", "pod", *names)
     assert not streams.broken()
-
-
-def _all_ready(cluster: Cluster) -> bool:
-    return all(status["ready"] for pod in release.pods(cluster) for status in pod["status"]["containerStatuses"])
 
 
 def test_conflist_was_kept(cluster: Cluster) -> None:

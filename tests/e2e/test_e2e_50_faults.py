@@ -36,11 +36,7 @@ def test_ec2_away(cluster: Cluster) -> None:
     finally:
         cluster.lab.clear_faults()
     cluster.kubectl("delete", "pod", *(f"warm-{node}" for node in WORKERS))
-    until("all containers are ready", 120, lambda: _all_ready(cluster))
-
-
-def _all_ready(cluster: Cluster) -> bool:
-    return all(status["ready"] for pod in release.pods(cluster) for status in pod["status"]["containerStatuses"])
+    until("all containers are ready", 120, lambda: release.all_ready(cluster))
 
 
 def test_api_server_away(cluster: Cluster) -> None:
@@ -74,7 +70,7 @@ def test_api_server_away(cluster: Cluster) -> None:
         cluster.control.start_apiserver()
     until("the API server answers", 90, lambda: cluster.kubectl("get", "--raw", "/readyz"))
     release.wait_nodes_ready(cluster)
-    until("all containers are ready", 180, lambda: _all_ready(cluster))
+    until("all containers are ready", 180, lambda: release.all_ready(cluster))
 
 
 def _held(cluster: Cluster, node: str) -> set[str]:
@@ -108,7 +104,7 @@ def test_readiness_follows_a_dependency(cluster: Cluster) -> None:
         assert any("Readiness probe failed" in message for message in said)
     finally:
         cluster.lab.clear_faults()
-    until("all containers are ready", 180, lambda: _all_ready(cluster), pause=1)
+    until("all containers are ready", 180, lambda: release.all_ready(cluster), pause=1)
 
 
 def _container_ready(cluster: Cluster, node: str, container: str) -> bool:

@@ -25,7 +25,7 @@ def test_reboot(cluster: Cluster) -> None:
     until("kubelet reports again", 120, lambda: _boots(cluster) > 0)
     release.wait_nodes_ready(cluster, 180)
     pods = release.wait_pods(cluster, "survivor", PODS, seconds=240)
-    until("every container of ours is ready", 180, lambda: _all_ready(cluster))
+    until("every container of ours is ready", 180, lambda: release.all_ready(cluster))
 
     addresses = {pod["status"]["podIP"] for pod in pods}
     expected = {pod["status"]["podIP"] for pod in cluster.get("pods", "-A") if _is_ours(pod)}
@@ -44,10 +44,6 @@ def _boots(cluster: Cluster) -> int:
         for e in cluster.get("events", "-A")
         if e["involvedObject"].get("name") == NODE
     )
-
-
-def _all_ready(cluster: Cluster) -> bool:
-    return all(status["ready"] for pod in release.pods(cluster) for status in pod["status"]["containerStatuses"])
 
 
 def _is_ours(pod: dict[str, Any]) -> bool:

@@ -27,6 +27,7 @@ STATE: Final = Path(os.environ.get("VPCCNI_E2E_STATE") or "/var/tmp/vpccni-e2e")
 LAB: Final = os.environ.get("VPCCNI_E2E_LAB", "e2e")
 CONTROL: Final = "control"
 WORKERS: Final = ("node-a", "node-b")
+SERVICE_IMAGES: Final = ("eni-manager", "ipam", "netconf", "init")
 PROBE: Final = "localhost/e2e/probe:1"
 BUSYBOX: Final = "localhost/e2e/busybox:1"
 MAX_PODS: Final = 58  # m5.xlarge: 4 ENIs of 14 addresses, and two pods on the host's network
@@ -49,6 +50,7 @@ def lab_spec() -> LabSpec:
             SubnetSpec("a", "10.0.1.0/24", "us-west-2a"),
             SubnetSpec("b", "10.0.2.0/24", "us-west-2b"),
             SubnetSpec("pods", "10.1.1.0/24", "us-west-2a"),
+            SubnetSpec("pods-b", "10.1.2.0/24", "us-west-2b"),
         ),
         nodes=(
             NodeSpec("node-a", "a", "m5.xlarge", cni="none"),
@@ -112,8 +114,8 @@ class Cluster:
         links: dict[str, Path | str] = {"bin/busybox": busybox}
         links |= {f"bin/{name}": "busybox" for name in run(busybox, "--list").split() if name != "busybox"}
         mkimage.make(images / "busybox.tar", BUSYBOX, links, ["/bin/sh"])
-        for archive in (parts.REPO / "build/images").glob("*.tar"):
-            shutil.copy2(archive, images / archive.name)
+        for name in SERVICE_IMAGES:
+            shutil.copy2(parts.REPO / f"build/images/{name}.tar", images / f"{name}.tar")
 
     def _workers(self, debian: Path) -> None:
         shared = STATE / "shared"

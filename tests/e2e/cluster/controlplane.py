@@ -25,7 +25,7 @@ class ControlPlane:
     def __init__(
         self, binaries: Path, etcd: Path, netns: Path, address: str, state: Path, processes: Processes
     ) -> None:
-        self._bin, self._etcd, self._netns, self._address, self._state = binaries, etcd, netns, address, state
+        self._bin, self._etcd, self._netns, self.address, self._state = binaries, etcd, netns, address, state
         self._processes = processes
         self.pki = Pki(state / "pki", f"https://{address}:{API_PORT}")
         names = [f"IP:{ip}" for ip in (address, KUBERNETES_SERVICE, "127.0.0.1")] + [
@@ -82,8 +82,8 @@ class ControlPlane:
             "--etcd-servers=http://127.0.0.1:2379",
             "--bind-address=0.0.0.0",
             f"--secure-port={API_PORT}",
-            f"--advertise-address={self._address}",
-            f"--external-hostname={self._address}",
+            f"--advertise-address={self.address}",
+            f"--external-hostname={self.address}",
             f"--service-cluster-ip-range={SERVICE_CIDR}",
             f"--tls-cert-file={pki.cert('apiserver')}",
             f"--tls-private-key-file={pki.key('apiserver')}",

@@ -87,19 +87,33 @@ def processes(cluster: Cluster) -> list[ServiceProcess]:
     """The services' processes on all nodes."""
     found = []
     for name, worker in cluster.workers.items():
-        inside = _descendants(worker.init_pid)
+        inside = descendants(worker.init_pid)
         for pid in inside:
-            try:
-                line = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue
+            line = command(pid)
             for service, module in _MODULES.items():
-                if line[0].endswith(b"python3") and line[1:3] == [b"-m", module.encode()]:
+                if line[:1] and line[0].endswith("python3") and line[1:3] == ["-m", module]:
                     found.append(ServiceProcess(name, service, pid))
     return found
 
 
-def _descendants(pid: int) -> list[int]:
+def command(pid: int) -> list[str]:
+    """A process's arguments; empty when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")
+    except OSError:
+        return []
+
+
+def all_ready(cluster: Cluster) -> bool:
+    """All containers of ours on all nodes."""
+    return all(
+        status["ready"]
+        for pod in pods(cluster)
+        for status in pod["status"].get("containerStatuses", ({"ready": False},))
+    )
+
+
+def descendants(pid: int) -> list[int]:
     """The process and everything below it: a node's orphans become children of its process 1, so nothing is missed."""
     parents: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():

@@ -87,6 +87,9 @@ def test_why_a_pod_has_no_address() -> None:
         assert said["interfaces"] == [] and said["causes"][-1]["reason"] == "IAM_DENIED"
         text = await asked(world, "status", status=1)
         assert "IAM_DENIED: ec2:CreateNetworkInterface: not authorized" in text and "docs/iam-policy.md" in text
+        doctor = await asked_json(world, "doctor", "--root", str(world.path), "--proc", str(world.path), status=1)
+        growth = next(item for item in doctor["checks"] if item["check"] == "growth")
+        assert growth["ok"] is False and growth["detail"].startswith("IAM_DENIED: ") and growth["cure"]
 
     run(body, started=False)
 

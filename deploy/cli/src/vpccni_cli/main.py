@@ -15,6 +15,7 @@ COMMANDS: Final = {
     "status": "Pool, growth and dependencies of this node.",
     "explain": "Why a pod has its address or none, or what a reason means.",
     "verify": "Compare every pod of this node with the kernel.",
+    "doctor": "Check what usually goes wrong on a node, with the cure.",
     "migrate": "Read the original's aws-node DaemonSet (1.12 or later) and print equivalent values for our chart.",
 }
 

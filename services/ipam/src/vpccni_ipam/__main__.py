@@ -27,6 +27,7 @@ from vpccni_ipam.adapters.eni_client import EniClient
 from vpccni_ipam.adapters.introspection import Introspection, Page, enis_page
 from vpccni_ipam.adapters.metrics import PoolCollector, StartUpTimes, install
 from vpccni_ipam.adapters.netconf_client import NetconfClient
+from vpccni_ipam.adapters.node_page import node_page
 from vpccni_ipam.adapters.pending_dels import PendingDelDirectory
 from vpccni_ipam.add_pod import AddCall, AddPod
 from vpccni_ipam.check_pod import CheckPod
@@ -258,13 +259,18 @@ class Ipam:
         if self.values[s.DISABLE_INTROSPECTION]:
             return
         address = self.values[s.INTROSPECTION_BIND_ADDRESS]
-        introspection = Introspection(address, self._introspection_pages())
+        introspection = Introspection(address, self._introspection_pages(), self._node_page)
         try:
             await introspection.start()
         except (OSError, ValueError) as error:
             log.error("no introspection: %s: %s", address, error)
             return
         self.life.on_drain(introspection.close)
+
+    def _node_page(self) -> str:
+        counts = self.tally.counts.items()
+        drift = {kind: count for (metric, kind), count in counts if metric == "vpccni_drift_total"}
+        return node_page(self.inspect(), self.values[s.MY_NODE_NAME], self.values.as_text(), drift, time.time())
 
     def _introspection_pages(self) -> dict[str, Page]:
         shown: dict[str, Callable[[], object]] = {

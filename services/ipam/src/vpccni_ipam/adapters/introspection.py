@@ -23,11 +23,13 @@ _ZERO_TIME: Final = "0001-01-01T00:00:00Z"
 
 
 class Introspection:
-    """``pages``: path -> what to show. Unknown paths list the known ones, as the original does."""
+    """``pages``: path -> what to show. Unknown paths list the known ones, as the original does. ``browser``: HTML of ``/``
+    for whoever accepts text/html."""
 
-    def __init__(self, address: str, pages: Mapping[str, Page]) -> None:
+    def __init__(self, address: str, pages: Mapping[str, Page], browser: Callable[[], str] | None = None) -> None:
         self._address = address
         self._pages = dict(pages)
+        self._browser = browser
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -62,13 +64,30 @@ class Introspection:
         words = request.split(b"\r\n", 1)[0].decode("latin-1").split(" ")
         if len(words) != 3 or words[0] not in ("GET", "HEAD"):
             return _response("405 Method Not Allowed", {"error": "GET only"})
-        page = self._pages.get(words[1].split("?")[0].rstrip("/") or "/")
+        path = words[1].split("?")[0].rstrip("/") or "/"
+        if path == "/" and self._browser is not None and _accepts_html(request):
+            return _html(self._browser())
+        page = self._pages.get(path)
         if page is None:
             return _response("200 OK", {"AvailableCommands": sorted(self._pages)})
         try:
             return _response("200 OK", page())
         except LookupError as error:
             return _response("404 Not Found", str(error))
+
+
+def _accepts_html(request: bytes) -> bool:
+    headers = (line.partition(b":") for line in request.split(b"\r\n")[1:])
+    return any(name.strip().lower() == b"accept" and b"text/html" in value.lower() for name, _, value in headers)
+
+
+def _html(text: str) -> bytes:
+    body = text.encode()
+    head = (
+        f"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {len(body)}\r\n"
+        "Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'\r\nVary: Accept\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode() + body
 
 
 def _response(status: str, body: object) -> bytes:

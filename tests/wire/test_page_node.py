@@ -1,0 +1,86 @@
+"""The introspection's ``/``: a page for a browser, JSON for everybody else."""
+
+from __future__ import annotations
+
+import asyncio
+import html.parser
+import importlib.util
+import json
+import pathlib
+import sys
+import urllib.request
+from typing import Any
+
+import pytest
+from vpccni_api.reasons import Reason, ReasonError
+
+_path = pathlib.Path(__file__).with_name("ipam_harness.py")
+_spec = importlib.util.spec_from_file_location("ipam_harness", _path)
+assert _spec is not None and _spec.loader is not None
+harness = sys.modules.setdefault("ipam_harness", importlib.util.module_from_spec(_spec))
+if not hasattr(harness, "World"):
+    _spec.loader.exec_module(harness)
+World, run = harness.World, harness.run
+
+pytestmark = pytest.mark.wire
+_BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+
+
+def get(port: int, accept: str, path: str = "/") -> tuple[str, str]:
+    asked = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers={"Accept": accept})
+    with urllib.request.urlopen(asked, timeout=10) as answer:
+        return str(answer.headers["Content-Type"]), answer.read().decode()
+
+
+class Elements(html.parser.HTMLParser):
+    """Classes of the address cells, their titles, and every attribute that would fetch something."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.cells: list[tuple[str, str]] = []
+        self.fetched: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if tag == "i" and given.get("title"):
+            self.cells.append((str(given["class"]), str(given["title"])))
+        if tag in ("script", "link", "img", "iframe") or "src" in given:
+            self.fetched.append(tag)
+
+
+def test_the_page_shows_pods_and_failures_and_fetches_nothing() -> None:
+    async def body(world: World) -> None:
+        async def page(accept: str, path: str = "/") -> tuple[str, str]:
+            return await asyncio.to_thread(get, world.introspection_port, accept, path)
+
+        address = await world.address("web")
+        gone = await world.address("gone")
+        await world.delete("gone")
+        await world.settled()
+        kind, text = await page(_BROWSER)
+        assert kind == "text/html; charset=utf-8"
+        shown = Elements(text)
+        assert any(c == "assigned" and t.startswith(f"{address} assigned default/web") for c, t in shown.cells)
+        assert any(c == "cooling" and t.startswith(f"{gone} cooling") for c, t in shown.cells)
+        assert len(shown.cells) == (await world.inspect()).total
+        assert shown.fetched == [] and "://" not in text
+
+        for accept in ("*/*", "application/json"):
+            kind, text = await page(accept)
+            assert kind == "application/json" and "/v1/enis" in json.loads(text)["AvailableCommands"]
+        kind, _ = await page(_BROWSER, "/v1/enis")
+        assert kind == "application/json"
+
+        world.manager.error = ReasonError(Reason.SUBNET_FULL, "subnet-1 <b>has no</b> free address")
+        for number in range(9):
+            await world.address(f"more-{number}")
+
+        async def failed() -> Any:
+            return (await world.inspect()).growth.last_reason
+
+        await harness.until(failed, world.log)
+        _, text = await page(_BROWSER)
+        assert "SUBNET_FULL" in text and "&lt;b&gt;has no&lt;/b&gt;" in text and "<b>has no" not in text
+
+    run(body)

@@ -95,7 +95,9 @@ def _connect(state: State, daemon: subprocess.Popen[bytes]) -> LabClient:
         with contextlib.suppress(ReasonError):
             return LabClient(state.name)
         time.sleep(0.02)
-    raise ReasonError(Reason.DEADLINE_EXCEEDED, f"the lab's daemon did not open its socket within {_CONNECT_WITHIN:.0f} s")
+    raise ReasonError(
+        Reason.DEADLINE_EXCEEDED, f"the lab's daemon did not open its socket within {_CONNECT_WITHIN:.0f} s"
+    )
 
 
 def _remove(state: State) -> None:

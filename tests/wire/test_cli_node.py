@@ -94,6 +94,17 @@ def test_why_a_pod_has_no_address() -> None:
     run(body, started=False)
 
 
+def test_a_full_node_is_told_as_the_limit_of_its_instance() -> None:
+    async def body(world: World) -> None:
+        for number in range(9):
+            await world.address(f"web-{number}")
+        said = await asked_json(world, "explain", "pod", "default/late", status=1)
+        assert [cause["reason"] for cause in said["causes"]] == ["ENI_LIMIT"]
+        assert said["causes"][0]["cure"]
+
+    run(body, MAX_ENI="1")
+
+
 @pytest.mark.parametrize("command", [("status",), ("verify",), ("explain", "pod", "a/b")])
 def test_no_ipam_is_a_reason_with_a_cure(command: tuple[str, ...], tmp_path: pathlib.Path) -> None:
     done = cli(*command, "--output", "json", socket=str(tmp_path / "none.sock"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from vpccni_api.reasons import ReasonError
 from vpccni_kit.health import Dependency, HealthBoard
 
 from vpccni_ipam.domain.model import AddressState, EniState, PodIdentity, PodKey
@@ -51,6 +52,7 @@ class Overview:
     deficit: int
     growth: Growth
     dependencies: dict[str, Dependency]
+    refusal: ReasonError | None = None  # of an ADD now; None while an address is free
 
 
 class Inspect:
@@ -76,6 +78,7 @@ class Inspect:
             deficit=deficit(self._grow.targets, supply, slots.limits) if slots else 0,
             growth=owner.growth,
             dependencies=dict(self._health.dependencies),
+            refusal=None if supply.free else owner.why_none(),
         )
 
 

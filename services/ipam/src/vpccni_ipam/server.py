@@ -128,6 +128,8 @@ class IpamServicer(ipam_pb2_grpc.IpamServicer):
                 last_message=growth.error.message if growth.error else "",
                 waiting_adds=supply.waiting,
                 candidates=growth.candidates,
+                add_reason=str(found.refusal.reason) if found.refusal else "",
+                add_message=found.refusal.message if found.refusal else "",
             ),
             dependencies=[
                 pb.DependencyView(name=name, ok=dep.ok, reason=dep.reason, message=dep.message)

@@ -108,8 +108,9 @@ def _absent(pod: str, found: dict[str, Any]) -> tuple[dict[str, Any], list[str]]
     causes = [
         (item["reason"], f"{item['name']}: {item['message']}") for item in found["dependencies"] if not item["ok"]
     ]
-    if growth.get("last_reason"):
-        causes.append((growth["last_reason"], growth.get("last_message", "")))
+    for name in ("add", "last"):
+        if growth.get(f"{name}_reason") and growth[f"{name}_reason"] not in dict(causes):
+            causes.append((growth[f"{name}_reason"], growth.get(f"{name}_message", "")))
     lines = text.field("pod", f"{pod} has no address from the pool of node {found['node'] or '-'}")
     lines += text.field(
         "pool", f"{found['free']} free, {found['cooling']} cooling, {growth.get('waiting_adds', 0)} ADDs wait"

@@ -219,20 +219,24 @@ class EniView(_message.Message):
     def __init__(self, eni_id: _Optional[str] = ..., mac: _Optional[str] = ..., device_number: _Optional[int] = ..., network_card: _Optional[int] = ..., subnet_id: _Optional[str] = ..., primary_ip: _Optional[str] = ..., is_primary: _Optional[bool] = ..., is_trunk: _Optional[bool] = ..., is_efa: _Optional[bool] = ..., excluded: _Optional[bool] = ..., route_table: _Optional[int] = ..., state: _Optional[str] = ..., cidrs: _Optional[_Iterable[_Union[CidrView, _Mapping]]] = ...) -> None: ...
 
 class GrowthView(_message.Message):
-    __slots__ = ("active", "since_unix_s", "last_reason", "last_message", "waiting_adds", "candidates")
+    __slots__ = ("active", "since_unix_s", "last_reason", "last_message", "waiting_adds", "candidates", "add_reason", "add_message")
     ACTIVE_FIELD_NUMBER: _ClassVar[int]
     SINCE_UNIX_S_FIELD_NUMBER: _ClassVar[int]
     LAST_REASON_FIELD_NUMBER: _ClassVar[int]
     LAST_MESSAGE_FIELD_NUMBER: _ClassVar[int]
     WAITING_ADDS_FIELD_NUMBER: _ClassVar[int]
     CANDIDATES_FIELD_NUMBER: _ClassVar[int]
+    ADD_REASON_FIELD_NUMBER: _ClassVar[int]
+    ADD_MESSAGE_FIELD_NUMBER: _ClassVar[int]
     active: bool
     since_unix_s: float
     last_reason: str
     last_message: str
     waiting_adds: int
     candidates: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, active: _Optional[bool] = ..., since_unix_s: _Optional[float] = ..., last_reason: _Optional[str] = ..., last_message: _Optional[str] = ..., waiting_adds: _Optional[int] = ..., candidates: _Optional[_Iterable[str]] = ...) -> None: ...
+    add_reason: str
+    add_message: str
+    def __init__(self, active: _Optional[bool] = ..., since_unix_s: _Optional[float] = ..., last_reason: _Optional[str] = ..., last_message: _Optional[str] = ..., waiting_adds: _Optional[int] = ..., candidates: _Optional[_Iterable[str]] = ..., add_reason: _Optional[str] = ..., add_message: _Optional[str] = ...) -> None: ...
 
 class DependencyView(_message.Message):
     __slots__ = ("name", "ok", "reason", "message")

@@ -8,6 +8,8 @@ import pytest
 from vpccni_api.reasons import Reason, ReasonError
 from vpccni_ipam import settings
 from vpccni_ipam.domain.checkpoint import Ledger, decode
+from vpccni_ipam.domain.eni_numbers import route_table
+from vpccni_ipam.domain.host_veth import host_veth, name_hash
 from vpccni_ipam.domain.model import (
     Assignment,
     Cooling,
@@ -20,7 +22,6 @@ from vpccni_ipam.domain.model import (
     Source,
     Wiring,
 )
-from vpccni_ipam.domain.names import host_veth, name_hash, route_table
 from vpccni_ipam.domain.pool import Pool
 from vpccni_ipam.domain.reconcile import additions, compare, differs
 from vpccni_ipam.domain.restore import ObservedPod, other_keys, rebuild, split_stale, with_wiring

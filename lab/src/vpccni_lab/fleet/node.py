@@ -14,10 +14,10 @@ from typing import Final
 from vpccni_api.reasons import Reason, ReasonError
 from vpccni_eni_manager.domain.ec2_errors import Ec2Error
 from vpccni_eni_manager.domain.model import AddressMode, Assigned, Eni, Growth
+from vpccni_ipam.domain.eni_numbers import route_table
 from vpccni_ipam.domain.giveback import GiveBack, plan_give_back
 from vpccni_ipam.domain.growth import GrowthStep, Room, Slots, next_step, room_left
 from vpccni_ipam.domain.model import EniFacts, EniState, InstanceLimits, Moment, PodIdentity, PodKey, Wiring
-from vpccni_ipam.domain.names import route_table
 from vpccni_ipam.domain.pool import Pool
 from vpccni_ipam.domain.stock import Supply
 from vpccni_ipam.domain.targets import Targets, in_effect

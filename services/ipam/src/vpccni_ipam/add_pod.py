@@ -11,8 +11,8 @@ from vpccni_api.reasons import Reason, ReasonError
 from vpccni_kit import telemetry
 from vpccni_kit.clock import Clock
 
+from vpccni_ipam.domain.host_veth import host_veth
 from vpccni_ipam.domain.model import Assignment, PodIdentity, PodKey, Wiring
-from vpccni_ipam.domain.names import host_veth
 from vpccni_ipam.owner import PoolOwner
 from vpccni_ipam.pod_locks import PodLocks
 from vpccni_ipam.ports import Netconf

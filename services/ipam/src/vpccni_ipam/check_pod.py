@@ -8,8 +8,8 @@ from collections.abc import Callable
 from vpccni_api.reasons import Reason, ReasonError
 from vpccni_kit.clock import Clock
 
+from vpccni_ipam.domain.host_veth import host_veth
 from vpccni_ipam.domain.model import Assignment, PodKey, Wiring
-from vpccni_ipam.domain.names import host_veth
 from vpccni_ipam.domain.restore import other_keys
 from vpccni_ipam.domain.result import compose
 from vpccni_ipam.owner import PoolOwner

@@ -8,8 +8,8 @@ from typing import Final
 from vpccni_api.ipam.v1 import ipam_pb2 as pb
 from vpccni_api.reasons import Reason, ReasonError
 
+from vpccni_ipam.domain.eni_numbers import MTU_RANGE
 from vpccni_ipam.domain.model import PodIdentity, PodKey
-from vpccni_ipam.domain.names import MTU_RANGE
 from vpccni_ipam.domain.result import CniResult, ResultInterface, ResultIp
 from vpccni_ipam.ports import PodCall
 

@@ -9,8 +9,8 @@ from typing import Final
 from vpccni_api.reasons import Reason, ReasonError
 from vpccni_kit.clock import Clock
 
+from vpccni_ipam.domain.host_veth import host_veth
 from vpccni_ipam.domain.model import Assignment, Branch, PodKey, Wiring
-from vpccni_ipam.domain.names import host_veth
 from vpccni_ipam.domain.restore import other_keys
 from vpccni_ipam.domain.result import KeptFacts, kept_facts
 from vpccni_ipam.owner import PoolOwner

@@ -10,8 +10,8 @@ from typing import Final
 
 from vpccni_api.reasons import ReasonError
 
+from vpccni_ipam.domain.eni_numbers import route_table
 from vpccni_ipam.domain.model import EniFacts, EniState, Inventory, Source
-from vpccni_ipam.domain.names import route_table
 from vpccni_ipam.domain.reconcile import Changes, additions
 from vpccni_ipam.owner import PoolOwner
 from vpccni_ipam.ports import Netconf

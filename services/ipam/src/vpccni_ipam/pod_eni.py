@@ -12,8 +12,8 @@ from vpccni_kit import telemetry
 from vpccni_kit.clock import Clock
 
 from vpccni_ipam.add_pod import SETUP_TIMEOUT_S, UNDO_TIMEOUT_S, AddCall
+from vpccni_ipam.domain.host_veth import host_veth
 from vpccni_ipam.domain.model import Assignment, PodIdentity, PodKey, Wiring
-from vpccni_ipam.domain.names import host_veth
 from vpccni_ipam.domain.pod_eni import PodFacts, branch_of
 from vpccni_ipam.owner import PoolOwner
 from vpccni_ipam.pod_locks import PodLocks

@@ -21,7 +21,7 @@ from vpccni_kit.settings import (
     text,
 )
 
-from vpccni_ipam.domain.names import MTU_RANGE
+from vpccni_ipam.domain.eni_numbers import MTU_RANGE
 from vpccni_ipam.domain.targets import Targets
 from vpccni_ipam.ports import HostSpec
 

@@ -11,6 +11,7 @@ import collections
 import dataclasses
 from collections.abc import Iterable, Iterator
 
+from vpccni_ipam.domain.address_order import Order
 from vpccni_ipam.domain.block import Block
 from vpccni_ipam.domain.model import (
     AddressState,
@@ -23,7 +24,7 @@ from vpccni_ipam.domain.model import (
     PodKey,
     Wiring,
 )
-from vpccni_ipam.domain.pool_eni import Order, PoolEni
+from vpccni_ipam.domain.pool_eni import PoolEni
 from vpccni_ipam.domain.stock import Supply, take_stock
 
 

@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Final
 
+from vpccni_ipam.domain.host_veth import host_veth, link_matches, pod_hash
 from vpccni_ipam.domain.model import Assignment, Moment, PodIdentity, PodKey, Wiring
-from vpccni_ipam.domain.names import host_veth, link_matches, pod_hash
 
 REBUILT_NETWORK: Final = "_rebuilt"
 """Network name of assignments that were rebuilt from the kernel: container id and pod name are not known there."""

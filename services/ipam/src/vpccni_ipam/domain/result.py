@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 
+from vpccni_ipam.domain.eni_numbers import route_table
+from vpccni_ipam.domain.host_veth import pod_hash
 from vpccni_ipam.domain.model import Assignment, PodIdentity, PodKey
-from vpccni_ipam.domain.names import pod_hash, route_table
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

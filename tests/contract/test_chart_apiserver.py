@@ -156,7 +156,7 @@ def install_original(server: ApiServer, name: str) -> plan.Plan:
     return plan.make(workload.read([json.loads(text)]), facts.load())
 
 
-def follow(server: ApiServer, made: plan.Plan, directory: Path) -> None:
+def follow(server: ApiServer, made: plan.Plan, directory: Path, helm: str = "helm") -> None:
     values = directory / "values.yaml"
     values.write_text(render.values(made))
     for line in made.commands:
@@ -164,17 +164,23 @@ def follow(server: ApiServer, made: plan.Plan, directory: Path) -> None:
             continue
         command = re.sub(r"\s+#.*", "", line).split(" > ")[0]
         words = [{"CHART": str(CHART), "values.yaml": str(values)}.get(word, word) for word in shlex.split(command)]
-        (server.kubectl if words[0] == "kubectl" else server.helm)(*words[1:])
+        if words[0] == "kubectl":
+            server.kubectl(*words[1:])
+        else:
+            server.helm(*words[1:], program=helm)
 
 
+@pytest.mark.parametrize("helm", ["helm", "helm4"])
 @pytest.mark.parametrize("name", ["eks_addon_1_18.yaml", "ipv6_1_16.yaml"])
 def test_the_original_s_daemonset_is_replaced_and_its_pods_can_be_adopted(
-    empty: ApiServer, tmp_path: Path, name: str
+    empty: ApiServer, tmp_path: Path, name: str, helm: str
 ) -> None:
+    if not (apiserver.CACHE / "bin" / helm).exists():
+        pytest.skip(f"{helm} is not here (make e2e builds it)")
     empty.kubectl("-n", "kube-system", "create", "serviceaccount", "aws-node")  # it is there, and not Helm's
     made = install_original(empty, name)
     old_labels = daemonset(empty)["spec"]["template"]["metadata"]["labels"]
-    follow(empty, made, tmp_path)
+    follow(empty, made, tmp_path, helm)
     now = daemonset(empty)
     names = [container["name"] for container in now["spec"]["template"]["spec"]["containers"]]
     assert names == ["eni-manager", "ipam", "netconf"]

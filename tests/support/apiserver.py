@@ -127,8 +127,9 @@ class ApiServer:
     def kubectl(self, *arguments: str, text: str | None = None) -> str:
         return self._checked("kubectl", *arguments, text=text)
 
-    def helm(self, *arguments: str, text: str | None = None) -> str:
-        return self._checked("helm", *arguments, text=text)
+    def helm(self, *arguments: str, text: str | None = None, program: str = "helm") -> str:
+        """``program``: helm or helm4."""
+        return self._checked(program, *arguments, text=text)
 
     def _checked(self, program: str, *arguments: str, text: str | None) -> str:
         done = self.run(program, *arguments, text=text)

@@ -32,6 +32,7 @@ from vpccni_lab.spec import CniSpec, LabSpec, NodeSpec, SubnetSpec
 
 ROOT: Final = pathlib.Path(__file__).parents[2]
 BINARY: Final = ROOT / "build" / "aws-cni"
+LOADED_PODS: Final = 250
 SERVICES: Final = ("netconf", "eni-manager", "ipam")
 PEER_DIR: Final = "/usr/lib/cni"
 PEER: Final = conflist.parse(
@@ -157,7 +158,7 @@ class Bench:
             for side in sides if i % 2 == 0 else reversed(sides):
                 outcome = one.submit(side.network.add, made[side.name][i].attachment).result()
                 times[side.name]["add"].append(outcome.seconds)
-        loaded = self._pss()
+        loaded = self._loaded(sandboxes, one, sides[0])
         self._progress(f"{self._pods} pods each, DEL by turns")
         for i in range(self._pods):
             for side in sides if i % 2 == 0 else reversed(sides):
@@ -173,6 +174,15 @@ class Bench:
             "add_p50_ratio": statistics.median(ours["add"]) / statistics.median(peer["add"]),
             "del_p50_ratio": statistics.median(ours["del"]) / statistics.median(peer["del"]),
         }
+
+    def _loaded(self, sandboxes: Pods, one: ThreadPoolExecutor, ours: Side) -> float:
+        """PSS with LOADED_PODS pods of ours on the node, those of the timing included."""
+        with contextlib.ExitStack() as more:
+            for i in range(self._pods, LOADED_PODS):
+                pod = more.enter_context(self._sandbox(sandboxes, f"load-{i}"))
+                one.submit(ours.network.add, pod.attachment).result()
+                more.callback(lambda pod=pod: one.submit(ours.network.delete, pod.attachment).result())  # type: ignore[misc]
+            return self._pss()
 
     def _bursts(self, sandboxes: Pods, many: ThreadPoolExecutor, sides: Sequence[Side]) -> dict[str, Any]:
         walls: dict[str, list[float]] = {side.name: [] for side in sides}
@@ -239,7 +249,7 @@ def budgets(report: dict[str, Any]) -> list[Budget]:
         Budget("del_p50_ratio", "DEL p50, ratio to the peer", report["del_p50_ratio"], 0.35, ""),
         Budget("burst_ratio", "ADDs at once, wall, ratio to the peer", report["burst_ratio"], 1.0, ""),
         Budget("pss_mb_idle", "PSS of the three services, idle", report["pss_mb_idle"], 150, " MB"),
-        Budget("pss_mb_loaded", "PSS of the three services, loaded", report["pss_mb_loaded"], 165, " MB"),
+        Budget("pss_mb_loaded", "PSS of the three services, 250 pods", report["pss_mb_loaded"], 165, " MB"),
         Budget("idle_cpu_pct", "idle CPU of the three services", report["idle_cpu_pct"], 0.5, " %"),
         Budget("plugin_bytes", "size of the plugin", report["plugin_bytes"] / 1e6, 12, " MB"),
         Budget("plugin_start_ratio", "VERSION, ratio to a static C program", report["plugin_start_ratio"], 6.5, ""),

@@ -45,7 +45,7 @@ def test_demo_shows_every_row_as_expected(lab_name: Callable[[], str], lab_state
     for wanted in (
         "pod -> pod, same node", "pod -> pod, primary -> primary ENI", "pod -> pod, primary -> secondary ENI",
         "pod -> pod, secondary -> primary ENI", "pod -> pod, secondary -> secondary ENI", "pod -> its node", "node -> its pod",
-        "pod -> internet host", "pod -> second VPC CIDR", "second VPC CIDR -> pod", "9001 bytes with DF, node to node",
+        "pod -> internet host", "pod -> second VPC CIDR", "second VPC CIDR -> pod", "9001-byte packet across nodes",
         "spoofed source, pod", "after DEL: links, rules, routes", "after DEL: entries of ipam", "after DEL: pool",
     ):  # fmt: skip
         assert wanted in names

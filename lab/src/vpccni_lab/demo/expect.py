@@ -59,7 +59,7 @@ def rows(world: World, limit: int = 400) -> list[RowPlan]:
     pods, nodes = world.pods, world.nodes
     same = [(a, b) for a, b in itertools.permutations(pods, 2) if a.node == b.node]
     across = [(a, b) for a, b in itertools.permutations(pods, 2) if a.node != b.node]
-    own, node, public = "own address", "node's primary address", "node's public address"
+    own, node, public = "own address", "node's primary address", "node's primary address, public"
     plans = [_row("pod -> pod, same node", own, same, _own, limit)]
     for source, target in itertools.product(("primary", "secondary"), repeat=2):
         pairs = [(a, b) for a, b in across if (a.eni, b.eni) == (source, target)]
@@ -74,7 +74,7 @@ def rows(world: World, limit: int = 400) -> list[RowPlan]:
         _row("pod -> peered network", node, [(p, world.peer) for p in pods], _node_address(world), limit),
         _row("pod -> second VPC CIDR", own, itertools.product(pods, world.second_cidr), _own, limit),
         _row("second VPC CIDR -> pod", own, itertools.product(world.second_cidr, pods), _own, limit),
-        _big("9001 bytes with DF, node to node", across, 9001, min(limit, 40)),
+        _big("9001-byte packet across nodes", across, 9001, min(limit, 40)),
     ]
     return [plan for plan in plans if plan.questions]
 

@@ -12,6 +12,7 @@ import urllib.request
 from typing import Any
 
 import pytest
+from vpccni_api.ipam.v1 import ipam_pb2 as pb
 from vpccni_api.reasons import Reason, ReasonError
 
 _path = pathlib.Path(__file__).with_name("ipam_harness.py")
@@ -80,7 +81,11 @@ def test_the_page_shows_pods_and_failures_and_fetches_nothing() -> None:
             return (await world.inspect()).growth.last_reason
 
         await harness.until(failed, world.log)
+        with pytest.raises(ReasonError):
+            await world.add("bad", conf=pb.PodNetConf(mtu=1))
         _, text = await page(_BROWSER)
+        assert text.count("<tr><td>") == 12, "one line for each ADD"
+        assert "REQUEST_INVALID" in text
         assert "SUBNET_FULL" in text and "&lt;b&gt;has no&lt;/b&gt;" in text and "<b>has no" not in text
 
     run(body)

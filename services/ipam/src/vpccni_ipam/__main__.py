@@ -49,6 +49,7 @@ from vpccni_ipam.owner import PoolOwner
 from vpccni_ipam.pod_eni import Add, OwnPods, PodEni
 from vpccni_ipam.pod_locks import PodLocks
 from vpccni_ipam.ports import Drift
+from vpccni_ipam.recent import RecentAdds
 from vpccni_ipam.reconcile import Reconcile
 from vpccni_ipam.server import ADD_METHOD, IpamServicer
 from vpccni_ipam.shrink import Shrink
@@ -109,6 +110,7 @@ class Ipam:
         self.add_pod: Add = AddPod(self.owner, self.netconf, locks, gate, clock, values[s.ADD_WAIT])
         if self.edge.pods is not None:
             self._with_pod_enis(self.edge.pods, locks, gate, clock)
+        self.recent = RecentAdds()
         self.servicer = IpamServicer(
             self._add,
             self.del_pod,
@@ -120,6 +122,7 @@ class Ipam:
             node_name=values[s.MY_NODE_NAME],
             settings_text=values.as_text(),
             counted=self._counted,
+            recent=self.recent,
         )
 
     def _with_pod_enis(self, pods: OwnPods, locks: PodLocks, gate: WiringGate, clock: Clock) -> None:
@@ -270,7 +273,8 @@ class Ipam:
     def _node_page(self) -> str:
         counts = self.tally.counts.items()
         drift = {kind: count for (metric, kind), count in counts if metric == "vpccni_drift_total"}
-        return node_page(self.inspect(), self.values[s.MY_NODE_NAME], self.values.as_text(), drift, time.time())
+        name, settings = self.values[s.MY_NODE_NAME], self.values.as_text()
+        return node_page(self.inspect(), name, settings, drift, self.recent.records, time.time())
 
     def _introspection_pages(self) -> dict[str, Page]:
         shown: dict[str, Callable[[], object]] = {

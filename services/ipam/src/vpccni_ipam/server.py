@@ -20,6 +20,7 @@ from vpccni_ipam.domain.model import Assignment
 from vpccni_ipam.domain.result import compose
 from vpccni_ipam.gc import Gc
 from vpccni_ipam.inspect import AddressLine, EniLines, Inspect
+from vpccni_ipam.recent import RecentAdds
 from vpccni_ipam.status import Status
 
 _ANSWER_S: Final = 0.3
@@ -44,6 +45,7 @@ class IpamServicer(ipam_pb2_grpc.IpamServicer):
         node_name: str,
         settings_text: dict[str, str],
         counted: Callable[[str], None],
+        recent: RecentAdds,
     ) -> None:
         self._add_pod = add_pod
         self._del_pod = del_pod
@@ -55,10 +57,13 @@ class IpamServicer(ipam_pb2_grpc.IpamServicer):
         self._node_name = node_name
         self._settings_text = settings_text
         self._counted = counted
+        self._recent = recent
 
     async def AddPod(self, request: Any, context: Any) -> Any:
         self._counted("add")
-        return await _recorded("cni.add", request, context, self._add)
+        sent = {key: str(value) for key, value in context.invocation_metadata() or ()}
+        with self._recent.noted(f"{request.pod.namespace}/{request.pod.name}", sent.get("traceparent", "")):
+            return await _recorded("cni.add", request, context, self._add)
 
     async def _add(self, request: Any, deadline: float) -> Any:
         _check_version(request.plugin_version)

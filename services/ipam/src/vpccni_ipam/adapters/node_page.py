@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Final
 
@@ -12,6 +12,7 @@ from vpccni_api.version import VERSION
 
 from vpccni_ipam.domain.model import AddressState
 from vpccni_ipam.inspect import AddressLine, CidrLines, EniLines, Overview
+from vpccni_ipam.recent import AddRecord
 
 _CELLS_MAX: Final = 256  # of one CIDR; a /80 has more addresses than a page can show
 _TARGETS: Final = (
@@ -27,9 +28,14 @@ _STATES: Final = tuple(str(state) for state in AddressState)
 
 
 def node_page(
-    found: Overview, node: str, settings: Mapping[str, str], drift: Mapping[str, int], now_unix: float
+    found: Overview,
+    node: str,
+    settings: Mapping[str, str],
+    drift: Mapping[str, int],
+    adds: Iterable[AddRecord],
+    now_unix: float,
 ) -> str:
-    """``drift``: repairs by kind since the start of the process."""
+    """``drift``: repairs by kind since the start of the process. ``adds``: the last ones, the newest last."""
     title = f"aws-node {node}".strip()
     parts = [
         f"<!doctype html><html lang=en><meta charset=utf-8><meta http-equiv=refresh content=10><title>{escape(title)}</title>",
@@ -37,14 +43,17 @@ def node_page(
         _counts(found),
         _growth(found, now_unix),
         _rows("Depends on", [(name, _state(d.ok, d.reason, d.message)) for name, d in found.dependencies.items()]),
-        _rows("Settings", [(name, escape(settings[name])) for name in _TARGETS if name in settings]),
-        _rows("Drift seen", [(kind, str(count)) for kind, count in sorted(drift.items())] or [("none", "")]),
         "<h2>ENIs and addresses</h2><p>",
         " ".join(f"<i class={state}></i> {state}" for state in _STATES),
         *(_eni(lines, now_unix) for lines in found.enis),
     ]
     if found.homeless:
         parts.append(_block("Addresses of ENIs that are not known", "", found.homeless, 0, now_unix))
+    parts += [
+        _rows("Settings", [(name, escape(settings[name])) for name in _TARGETS if name in settings]),
+        _rows("Drift seen", [(kind, str(count)) for kind, count in sorted(drift.items())] or [("none", "")]),
+        _adds(reversed(tuple(adds)), now_unix),
+    ]
     parts.append('<p>For programs: <a href="/v1/enis">/v1/enis</a> and the paths that <code>/v1</code> lists.')
     return "\n".join(parts) + "\n"
 
@@ -93,6 +102,20 @@ def _rows(title: str, rows: list[tuple[str, str]]) -> str:
     return f"<h2>{title}</h2><table>{body}</table>"
 
 
+def _adds(records: Iterable[AddRecord], now_unix: float) -> str:
+    rows = "".join(
+        f"<tr><td>{_age(add.at_unix, now_unix)} ago<td>{escape(add.pod)}<td>{add.seconds * 1000:.1f} ms"
+        f"<td>{_reason(add.reason)}<td><code>{escape(add.trace_id)}</code>"
+        for add in records
+    )
+    head = "<tr><th>when<th>pod<th>time in ipam<th>result<th>trace"
+    return f"<h2>The last ADDs</h2><table class=adds>{head}{rows}</table>"
+
+
+def _reason(reason: str) -> str:
+    return f"<span class=bad>{escape(reason)}</span>" if reason else "<span class=ok>ok</span>"
+
+
 def _eni(lines: EniLines, now_unix: float) -> str:
     facts = lines.eni.facts
     kinds = [name for name in ("primary", "trunk", "efa") if getattr(facts, f"is_{name}")]
@@ -135,4 +158,4 @@ h1{font-size:1.4em}h2{font-size:1.05em;margin:1.4em 0 .3em}h3{font-size:1em;marg
 th{text-align:left;font-weight:400;padding-right:1.5em;vertical-align:top;white-space:nowrap}td{overflow-wrap:anywhere}
 .counts span{display:inline-block;margin-right:1.5em}.counts b{font-size:1.6em}.ok{color:#116329}.bad{color:#b3261e;font-weight:600}
 i{display:inline-block;width:14px;height:14px;margin:1px;border:1px solid #8c959f;border-radius:2px;vertical-align:-2px}
-.block{margin:.2em 0}i.free{background:#fff}i.assigned{background:#1f6feb}i.cooling{background:#f0b429}i.quarantined{background:#b3261e}"""
+.adds td{padding-right:1.5em}.block{margin:.2em 0}i.free{background:#fff}i.assigned{background:#1f6feb}i.cooling{background:#f0b429}i.quarantined{background:#b3261e}"""

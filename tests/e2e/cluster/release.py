@@ -37,26 +37,23 @@ class ServiceProcess:
 
 
 def install(cluster: Cluster, *more: str) -> None:
-    """Returns when all containers of all nodes are ready. Raises CommandError."""
-    cluster.helm("install", NAME, str(CHART), "-n", NAMESPACE, "-f", str(VALUES), "--wait", "--timeout", "240s", *more)
+    """Returns when all containers of all nodes are ready. Raises CommandError, TimeoutError."""
+    cluster.helm("install", NAME, str(CHART), "-n", NAMESPACE, "-f", str(VALUES), *more)
+    _rolled_out(cluster)
 
 
 def upgrade(cluster: Cluster, *more: str) -> None:
     """Likewise: a rolling update, one node after the other."""
-    cluster.helm(
-        "upgrade",
-        NAME,
-        str(CHART),
-        "-n",
-        NAMESPACE,
-        "-f",
-        str(VALUES),
-        "--wait",
-        "--timeout",
-        "300s",
-        *more,
-        timeout=400,
+    cluster.helm("upgrade", NAME, str(CHART), "-n", NAMESPACE, "-f", str(VALUES), *more)
+    _rolled_out(cluster)
+
+
+def _rolled_out(cluster: Cluster) -> None:
+    # Not helm --wait: for a DaemonSet that is content when all nodes but maxUnavailable are ready.
+    cluster.kubectl(
+        "rollout", "status", "daemonset/aws-node", "-n", NAMESPACE, "--timeout=300s", "--request-timeout=0", timeout=330
     )
+    until("all containers are ready", 120, lambda: all_ready(cluster))
 
 
 def pods(cluster: Cluster) -> list[dict[str, Any]]:

@@ -7,7 +7,10 @@ import html.parser
 import importlib.util
 import json
 import pathlib
+import shutil
+import subprocess
 import sys
+import tempfile
 import urllib.request
 from typing import Any
 
@@ -81,11 +84,53 @@ def test_the_page_shows_pods_and_failures_and_fetches_nothing() -> None:
             return (await world.inspect()).growth.last_reason
 
         await harness.until(failed, world.log)
+        traced = pb.AddPodRequest(
+            key=pb.PodInterface(network_name="aws-cni", container_id="c-traced", ifname="eth0"),
+            pod=pb.PodIdentity(namespace="default", name="traced", uid="u"),
+            netns="/run/netns/traced",
+            plugin_version="0.1.0",
+        )
+        await world.stub.AddPod(traced, timeout=20, metadata=(("traceparent", f"00-{'ab' * 16}-{'cd' * 8}-01"),))
         with pytest.raises(ReasonError):
             await world.add("bad", conf=pb.PodNetConf(mtu=1))
         _, text = await page(_BROWSER)
-        assert text.count("<tr><td>") == 12, "one line for each ADD"
-        assert "REQUEST_INVALID" in text
+        assert text.count("<tr><td>") == 13, "one line for each ADD"
+        assert "REQUEST_INVALID" in text and f"<code>{'ab' * 16}</code>" in text
         assert "SUBNET_FULL" in text and "&lt;b&gt;has no&lt;/b&gt;" in text and "<b>has no" not in text
+
+    run(body)
+
+
+def test_a_browser_gets_and_draws_the_page() -> None:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("chromium is not installed")
+
+    def browse(port: int) -> str:
+        with tempfile.TemporaryDirectory(prefix="e1-") as profile:
+            done = subprocess.run(
+                [
+                    chromium,
+                    "--headless",
+                    "--no-sandbox",
+                    "--disable-gpu",
+                    f"--user-data-dir={profile}/profile",
+                    "--dump-dom",
+                    f"http://127.0.0.1:{port}/",
+                ],
+                capture_output=True,
+                text=True,
+                timeout=90,
+                check=True,
+            )
+            return done.stdout
+
+    async def body(world: World) -> None:
+        address = await world.address("web")
+        await world.settled()
+        dom = await asyncio.to_thread(browse, world.introspection_port)
+        shown = Elements(dom)
+        assert [t for c, t in shown.cells if c == "assigned" and t.startswith(f"{address} assigned default/web")]
+        assert "The last ADDs" in dom and "AvailableCommands" not in dom
 
     run(body)

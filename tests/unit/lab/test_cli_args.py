@@ -115,7 +115,15 @@ def test_a_lab_survives_json() -> None:
 
 
 def test_faults_are_typed() -> None:
-    words = ["throttle", "actions=Assign*,Attach*", "rate=0.5", "burst=2", "per_caller=true", "count=3", "for_seconds=9"]
+    words = [
+        "throttle",
+        "actions=Assign*,Attach*",
+        "rate=0.5",
+        "burst=2",
+        "per_caller=true",
+        "count=3",
+        "for_seconds=9",
+    ]
     assert cloud.parse_fault(words) == {
         "kind": "throttle",
         "actions": ["Assign*", "Attach*"],

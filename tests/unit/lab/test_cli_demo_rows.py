@@ -39,7 +39,10 @@ def test_pairs_and_sources() -> None:
     assert seen_by(plans, "pod -> pod, same node") == {
         ("p1", "p2", "10.0.1.11"), ("p2", "p1", "10.0.1.12"), ("p3", "p4", "10.0.2.11"), ("p4", "p3", "10.0.2.12"),
     }  # fmt: skip
-    assert seen_by(plans, "pod -> pod, secondary -> primary ENI") == {("p2", "p3", "10.0.1.12"), ("p4", "p1", "10.0.2.12")}
+    assert seen_by(plans, "pod -> pod, secondary -> primary ENI") == {
+        ("p2", "p3", "10.0.1.12"),
+        ("p4", "p1", "10.0.2.12"),
+    }
     assert ("p1", "b", "10.0.1.11") in seen_by(plans, "pod -> another node")
     assert seen_by(plans, "node -> its pod") == {
         ("a", "p1", "10.0.1.1"), ("a", "p2", "10.0.1.1"), ("b", "p3", "10.0.2.1"), ("b", "p4", "10.0.2.1"),

@@ -62,7 +62,10 @@ def test_an_address_that_moves_is_added_at_its_new_place_before_it_goes_from_the
     a, b = wire(1), wire(2)
     moved = "10.0.1.77/32"
     a_with, b_with = (dataclasses.replace(w, routes4=w.routes4 | {moved}) for w in (a, b))
-    assert plan.steps({"a": a_with, "b": b}, {"a": a, "b": b_with}) == [AddRoute(b_with, moved), DelRoute(a_with, moved)]
+    assert plan.steps({"a": a_with, "b": b}, {"a": a, "b": b_with}) == [
+        AddRoute(b_with, moved),
+        DelRoute(a_with, moved),
+    ]
 
 
 def test_an_eni_that_changes_hosts_gets_a_new_link() -> None:
@@ -72,7 +75,9 @@ def test_an_eni_that_changes_hosts_gets_a_new_link() -> None:
 
 routes = st.frozensets(st.integers(0, 5).map(lambda n: f"10.9.0.{n}/32"), max_size=4)
 wires = st.dictionaries(
-    st.integers(1, 4).map(str), st.builds(lambda h, r: wire(host=h, routes4=r), st.sampled_from("xy"), routes), max_size=4
+    st.integers(1, 4).map(str),
+    st.builds(lambda h, r: wire(host=h, routes4=r), st.sampled_from("xy"), routes),
+    max_size=4,
 )
 
 

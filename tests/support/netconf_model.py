@@ -57,6 +57,9 @@ class ModelNamespace:
             sysctls=tuple(Sysctl(path, self.sysctls.get(path, "")) for path in query.sysctls),
         )
 
+    def settle_carrier(self, name: str) -> None:
+        """The model's links pass packets at once."""
+
     def link_index(self, name: str) -> int:
         return self.links[name].index if name in self.links else 0
 

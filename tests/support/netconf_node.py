@@ -134,11 +134,11 @@ class Node:
         found = json.loads(self.exec("ip", "-j", "link"))
         return [f"{link['ifname']} mtu {link['mtu']} {link['address']}" for link in found]
 
-    def run(self, job: Callable[[], T]) -> T:
-        """Runs a job on a thread of its own inside the node's namespace."""
+    def run(self, job: Callable[[], T], path: str = "") -> T:
+        """Runs a job on a thread of its own inside the node's namespace, or that at ``path``."""
 
         def body() -> T:
-            fd = os.open(f"/var/run/netns/{self.netns}", os.O_RDONLY)
+            fd = os.open(path or f"/var/run/netns/{self.netns}", os.O_RDONLY)
             try:
                 if ctypes.CDLL(None, use_errno=True).setns(fd, 0x40000000):
                     raise OSError(ctypes.get_errno(), "setns")

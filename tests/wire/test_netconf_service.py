@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import pathlib
+import socket
 from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
@@ -196,6 +198,27 @@ def test_second_apply_changes_nothing_and_teardown_leaves_nothing(node: Node, tm
         eventually(lambda: not [link for link in node.links() if link.startswith("eni")], "the pods' links are gone")
         assert (node.rules(), node.routes(), node.links()) == before
         assert pods[0].netns and "eth0" not in node.in_pod(pods[0], "ip", "-o", "link")
+
+    with serving(node, tmp_path) as process:
+        scenario(process, body)
+
+
+def test_the_first_packet_of_a_pod_arrives(node: Node, tmp_path: pathlib.Path) -> None:
+    def udp() -> socket.socket:
+        return socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+
+    pods = [node.add_pod(f"10.0.1.{100 + n}") for n in range(20)]
+
+    async def body(client: Client) -> None:
+        await client.set_up(host_spec())
+        with contextlib.closing(node.run(udp)) as receiver:
+            receiver.bind(("0.0.0.0", 0))
+            receiver.settimeout(0.5)
+            for pod in pods:
+                with contextlib.closing(node.run(udp, pod.netns)) as sender:
+                    await client.setup_pod(pod)
+                    sender.sendto(pod.address.encode(), ("10.0.1.10", receiver.getsockname()[1]))
+                    assert receiver.recvfrom(100)[1][0] == pod.address
 
     with serving(node, tmp_path) as process:
         scenario(process, body)

@@ -52,6 +52,9 @@ class Namespace(Protocol):
     def link_index(self, name: str) -> int:
         """0 when there is no such link."""
 
+    def settle_carrier(self, name: str) -> None:
+        """Returns when the link passes packets if its other end is up; a link that is not there is passed over."""
+
 
 class Kernel(Protocol):
     """The node's own namespace, and those of pods by path."""

@@ -71,6 +71,8 @@ def _wire(kernel: Kernel, pod: Namespace, spec: PodSpec) -> SetupResult:
             changes = kernel.host.apply(host_ops)
         with _step("kernel.pod_side"):
             changes += pod.apply([Ensure(item) for item in plan_pod_inside(spec, mac)])
+            pod.settle_carrier(spec.ifname)  # the pod's first packet must not be lost
+            kernel.host.settle_carrier(spec.host_veth)
     except ReasonError:
         kernel.host.attempt([*pod_rules_to_purge(spec), DeleteLink(index, spec.host_veth)])
         raise

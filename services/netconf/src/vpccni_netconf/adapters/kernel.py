@@ -52,6 +52,9 @@ class LinuxNamespace:
             self._links()
         return self._known.get(name, 0)
 
+    def settle_carrier(self, name: str) -> None:
+        self._rtnl.settle_carrier(name)
+
     def observe(self, query: Query) -> Observed:
         links = self._links() if query.links else ()
         names = {link.index: link.name for link in links}

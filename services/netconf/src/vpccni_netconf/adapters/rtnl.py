@@ -6,7 +6,10 @@ asks for an acknowledgement, errors of the others come before it.
 
 from __future__ import annotations
 
+import array
+import contextlib
 import errno
+import fcntl
 import socket
 import struct
 from collections.abc import Iterator, Sequence
@@ -28,6 +31,8 @@ _SO_RCVBUFFORCE: Final = 33
 _ANSWER_TIMEOUT_S: Final = 10
 _DUMP: Final = 0x300
 _DUMP_TRIES: Final = 5
+_SIOCETHTOOL: Final = 0x8946
+_ETHTOOL_GLINK: Final = 0x0A
 _AF_NETLINK: Final = socket.AF_NETLINK
 
 Failure = tuple[int, int, str]
@@ -66,6 +71,17 @@ class RtnlSocket:
             return memoryview(self._socket.recv(_RECEIVE_BYTES))
         except OSError as error:
             raise ReasonError(Reason.KERNEL_REFUSED, f"netlink receive: {error.strerror}") from error
+
+    def settle_carrier(self, name: str) -> None:
+        """Makes the kernel act now on a carrier change that it would get to later (up to a second): until then the link's
+        queue drops what is sent. Asking for the link state by ethtool does so on every kernel (``linkwatch_sync_dev``).
+
+        A link that is gone meanwhile is nobody's loss here: what needs it fails with a reason of its own.
+        """
+        answer = array.array("I", (_ETHTOOL_GLINK, 0))
+        request = struct.pack("16sP16x", name.encode(), answer.buffer_info()[0])
+        with contextlib.suppress(OSError):
+            fcntl.ioctl(self._socket, _SIOCETHTOOL, request)
 
     def batch(self, made: Sequence[bytearray]) -> list[Failure]:
         """Sends all; what was refused. Never raises for a refusal."""

@@ -55,6 +55,8 @@ FINISH: Final = r"""set -eu
 cd "$1"
 printf 'root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n' > etc/passwd
 printf 'root:x:0:\nnogroup:x:65534:\n' > etc/group
+# A runtime may name a pod's namespace /run/netns/… as well as /var/run/netns/….
+rm -rf var/run && ln -s /run var/run
 for family in ip ip6; do for verb in '' -save -restore; do
   ln -s ${family}tables-nft$verb usr/sbin/${family}tables$verb
 done; done

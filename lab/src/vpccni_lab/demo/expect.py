@@ -59,7 +59,7 @@ def rows(world: World, limit: int = 400) -> list[RowPlan]:
     pods, nodes = world.pods, world.nodes
     same = [(a, b) for a, b in itertools.permutations(pods, 2) if a.node == b.node]
     across = [(a, b) for a, b in itertools.permutations(pods, 2) if a.node != b.node]
-    own, node, public = "own address", "node's primary address", "node's primary address, public"
+    own, node, public = "own address", "node's primary address", "node's primary (public)"
     plans = [_row("pod -> pod, same node", own, same, _own, limit)]
     for source, target in itertools.product(("primary", "secondary"), repeat=2):
         pairs = [(a, b) for a, b in across if (a.eni, b.eni) == (source, target)]

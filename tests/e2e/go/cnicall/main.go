@@ -34,6 +34,15 @@ func main() {
 		fail("parse", err)
 	}
 	delete(whole, "disableCheck")
+	kept := []any{}
+	for _, plugin := range whole["plugins"].([]any) {
+		// CHECK of the reference plugin bandwidth (1.1.1) ends in a nil pointer when a pod has no limits: one reason why
+		// the installed file says disableCheck.
+		if plugin.(map[string]any)["type"] != "bandwidth" {
+			kept = append(kept, plugin)
+		}
+	}
+	whole["plugins"] = kept
 	if mode == "all" {
 		// Only our own plugin: the reference plugins of Debian do not speak 1.1.
 		whole["cniVersion"] = "1.1.0"

@@ -54,7 +54,8 @@ def test_annotated_address(cluster: Cluster) -> None:
 def test_event_when_addresses_run_out(cluster: Cluster) -> None:
     """More pods than the node's ENIs hold: those that fit run, the others have an event with the reason"""
     release.upgrade(cluster, SET, "env.MAX_ENI=1")
-    room = 14  # m5.xlarge: addresses of one ENI besides its own
+    # ENIs that are there stay, and get no other beside them. m5.xlarge: 14 addresses each, besides its own.
+    room = 14 * len(cluster.lab.enis()["node-b"])
     cluster.apply(workloads.deployment("crowd", room + 4, node="node-b"))
 
     def told() -> bool:

@@ -205,6 +205,7 @@ def test_slow_attach_is_awaited_with_few_calls(tmp_path: pathlib.Path) -> None:
 def test_describes_that_lag_lose_nothing(tmp_path: pathlib.Path) -> None:
     async def body(aws: Aws, process: Process) -> None:
         await process.describe()
+        await asyncio.sleep(3.0)  # a node younger than the lag is not described at all
         aws.ec2.timings = Timings(describe_lag=3.0, imds_lag=1.0, reference_lag=1.0)
         first = await process.ensure(9)
         step = await process.ensure(3)

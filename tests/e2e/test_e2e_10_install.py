@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+import yaml
 from cluster import release
 from cluster.cluster import WORKERS, Cluster
+from cluster.parts import REPO
 from cluster.sh import until
 
 FEATURES = {
@@ -36,6 +38,27 @@ def test_rendered_objects_are_accepted(cluster: Cluster, feature: str) -> None:
     answer = cluster.kubectl("apply", "--dry-run=server", "-f", "-", stdin=rendered)
     assert "daemonset.apps/aws-node" in answer
     assert "serviceaccount/aws-node" in answer
+
+
+def test_manifest_is_accepted(cluster: Cluster) -> None:
+    """The API server accepts deploy/manifests/aws-k8s-cni.yaml (kubectl apply -f, server-side dry run)"""
+    answer = cluster.kubectl("apply", "--dry-run=server", "-f", str(REPO / "deploy/manifests/aws-k8s-cni.yaml"))
+    assert "daemonset.apps/aws-node" in answer
+
+
+@pytest.mark.parametrize("feature", FEATURES)
+def test_helm_4(cluster: Cluster, feature: str) -> None:
+    """Helm 4 lints the chart and renders the same objects as Helm 3"""
+    arguments = (str(release.CHART), "-n", release.NAMESPACE, "-f", str(release.VALUES), *FEATURES[feature])
+    cluster.helm("lint", *arguments, version=4)
+    cluster.helm("lint", *arguments)
+    by_version = [cluster.helm("template", release.NAME, *arguments, version=version) for version in (3, 4)]
+    assert objects(by_version[0]) == objects(by_version[1])
+
+
+def objects(rendered: str) -> list[object]:
+    """Without what is empty; the two versions order them alike."""
+    return [item for item in yaml.safe_load_all(rendered) if item]
 
 
 def test_install(cluster: Cluster) -> None:

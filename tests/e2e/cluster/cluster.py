@@ -85,6 +85,7 @@ class Cluster:
         with self.steps.step("parts: Kubernetes, Helm, probe, Debian packages"):
             binaries = parts.kubernetes(said)
             parts.helm(3, said)
+            parts.helm(4, said)
             debian = parts.debian(said)
         with self.steps.step("images of the test pods"):
             self._images(debian)

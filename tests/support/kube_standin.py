@@ -41,8 +41,10 @@ class Api:
         """Every connection ends; what is stored stays."""
         if self._server is not None:
             self._server.close()
-            for writer in list(self._clients):
+            clients = list(self._clients)
+            for writer in clients:
                 writer.transport.abort()
+            await asyncio.gather(*(writer.wait_closed() for writer in clients), return_exceptions=True)
             await self._server.wait_closed()
             self._server = None
 

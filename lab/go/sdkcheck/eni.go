@@ -22,6 +22,7 @@ func eniChecks() []check {
 		{"DescribeNetworkInterfaces: filters and pages", listENIs},
 		{"CreateTags, DescribeTags, DeleteTags", tags},
 		{"AllocateAddress, AssociateAddress, DescribeAddresses", elasticAddress},
+		{"AssociateTrunkInterface, DescribeTrunkInterfaceAssociations, DisassociateTrunkInterface", trunk},
 		{"DetachNetworkInterface, DeleteNetworkInterface", removeENI},
 	}
 }

@@ -76,6 +76,10 @@ def test_killing_services_loses_no_packet_and_no_address(lab: LabClient, node: N
         checkpoint = json.loads(node.file("/run/aws-node/ipam.json").read_text())
         recorded = {entry["ipv4"] for entry in checkpoint["allocations"]}
         assert recorded == {pod.address for pod in running}
+        rules = node.run(["ip", "-4", "rule", "show", "priority", "512"]).stdout
+        assert {words[words.index("to") + 1] for words in map(str.split, rules.splitlines())} == recorded
+        routes = json.loads(node.run(["ip", "-4", "-j", "route", "show", "table", "main"]).stdout)
+        assert {route["dst"] for route in routes if route["dev"].startswith("eni")} == recorded
         view = leftovers.inspect(node)
         assert view.assigned == len(running)
         assert pods.remove(running) == running

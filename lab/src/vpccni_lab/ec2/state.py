@@ -56,7 +56,7 @@ class Ec2:
 
     def call(self, caller: str, action: str, params: Params) -> Reply:
         """An API call without HTTP (tests, simulations): same rules, faults and log. See Reply for delays."""
-        return dispatch.call(self, caller, action, params)
+        return dispatch.call(self.world, self.calls, caller, action, params)
 
     # building
 

@@ -16,7 +16,7 @@ from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, S
 
 from vpccni_kit.otel_collector import Collector, WatchedExporter, reachable
 from vpccni_kit.otel_keep import KeepFailedAndSlow, RecordAll
-from vpccni_kit.telemetry import Attributes, AttributeValue, Span, parse_traceparent
+from vpccni_kit.span import Attributes, AttributeValue, Span, parse_traceparent
 
 _SHUTDOWN_S = 2.0
 

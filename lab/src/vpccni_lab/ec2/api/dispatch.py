@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
-from typing import TYPE_CHECKING
 
 from vpccni_lab.ec2 import errors
 from vpccni_lab.ec2.api.actions import ACTIONS
 from vpccni_lab.ec2.api.params import Params, Result
-from vpccni_lab.ec2.calls import Call, summarise
+from vpccni_lab.ec2.calls import Call, CallLog, summarise
 from vpccni_lab.ec2.errors import Ec2Error
 from vpccni_lab.ec2.faults import Kind, Scope
-
-if TYPE_CHECKING:
-    from vpccni_lab.ec2.state import Ec2
+from vpccni_lab.ec2.world import World
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -40,20 +37,19 @@ class Reply:
         return self.result
 
 
-def call(ec2: Ec2, caller: str, action: str, params: Params) -> Reply:
-    """Never raises for what a client did; the model is brought up to date first."""
-    ec2.advance()
-    world = ec2.world
+def call(world: World, log: CallLog, caller: str, action: str, params: Params) -> Reply:
+    """Never raises for what a client did; the model is brought up to date first, the call is added to ``log``."""
+    world.timeline.run(world.now())
     now = world.now()
     request_id = str(uuid.UUID(int=world.rng.getrandbits(128), version=4))
     with world.during(caller, action):
-        reply = _answer(ec2, world.scope(), action, params, request_id)
-    ec2.calls.add(Call(now, caller, action, summarise(params), reply.code, reply.delay, request_id))
+        reply = _answer(world, world.scope(), action, params, request_id)
+    log.add(Call(now, caller, action, summarise(params), reply.code, reply.delay, request_id))
     return reply
 
 
-def _answer(ec2: Ec2, scope: Scope, action: str, params: Params, request_id: str) -> Reply:
-    now, faults = ec2.world.now(), ec2.faults
+def _answer(world: World, scope: Scope, action: str, params: Params, request_id: str) -> Reply:
+    now, faults = world.now(), world.faults
     if action not in ACTIONS:
         return Reply(request_id, error=errors.invalid_action(action))
     late = faults.find(Kind.DELAY, scope, now)
@@ -62,16 +58,16 @@ def _answer(ec2: Ec2, scope: Scope, action: str, params: Params, request_id: str
         fault = faults.find(kind, scope, now)
         if fault:
             if fault.executes:
-                _execute(ec2, scope, action, params)
+                _execute(world, scope, action, params)
             return Reply(request_id, delay=fault.seconds if kind == Kind.TIMEOUT else 0.0, cut=True)
-    outcome = _execute(ec2, scope, action, params)
+    outcome = _execute(world, scope, action, params)
     if isinstance(outcome, Ec2Error):
         return Reply(request_id, error=outcome, delay=delay)
     return Reply(request_id, outcome, delay=delay)
 
 
-def _execute(ec2: Ec2, scope: Scope, action: str, params: Params) -> Result | Ec2Error:
-    now, faults = ec2.world.now(), ec2.faults
+def _execute(world: World, scope: Scope, action: str, params: Params) -> Result | Ec2Error:
+    now, faults = world.now(), world.faults
     fault = faults.find(Kind.ERROR, scope, now)
     if fault:
         return errors.internal(
@@ -84,6 +80,6 @@ def _execute(ec2: Ec2, scope: Scope, action: str, params: Params) -> Result | Ec
     if params.get("DryRun"):
         return errors.dry_run()
     try:
-        return ACTIONS[action](ec2.world, params)
+        return ACTIONS[action](world, params)
     except Ec2Error as error:
         return error

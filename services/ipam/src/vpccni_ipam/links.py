@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
-from typing import Final
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable
+from typing import Final, Generic, TypeVar
 
-from vpccni_api.reasons import ReasonError
+from vpccni_api.reasons import Reason, ReasonError
 from vpccni_kit.health import HealthBoard
 
 from vpccni_ipam.del_pod import DelPod
@@ -20,10 +21,63 @@ from vpccni_ipam.ports import Drift, EniManager, Netconf
 log = logging.getLogger(__name__)
 _RETRY_S: Final = 0.25
 _DESCRIBE_TIMEOUT_S: Final = 10.0
+_Item = TypeVar("_Item")
 
 
-class NetconfLink:
+class _Link(ABC, Generic[_Item]):
+    """Holds a leaf's stream open: what the leaf must know is sent over the stream's connection, so that a leaf that restarts
+    in between breaks the stream and is told again."""
+
+    name: str
+    away: Reason
+
+    def __init__(self, owner: PoolOwner, health: HealthBoard) -> None:
+        self._owner = owner
+        self._health = health
+
+    @abstractmethod
+    def _watch(self) -> AsyncIterator[_Item]: ...
+
+    @abstractmethod
+    async def _connected(self, *, was_away: bool) -> None:
+        """Brings the leaf up to date. Raises ReasonError."""
+
+    @abstractmethod
+    def _take(self, item: _Item) -> None: ...
+
+    async def run(self) -> None:
+        """From the end of start-up until cancelled."""
+        await self._owner.started.wait()
+        while True:
+            stream = self._watch()
+            first = asyncio.ensure_future(_next(stream))
+            try:
+                await self._connected(was_away=not self._health.dependencies[self.name].ok)
+                self._take(await first)
+                async for item in stream:
+                    self._take(item)
+            except (ReasonError, StopAsyncIteration) as error:
+                await self._lost(error)
+            finally:
+                first.cancel()
+                with contextlib.suppress(asyncio.CancelledError, ReasonError, StopAsyncIteration):
+                    await first
+                await _close(stream)
+            await asyncio.sleep(_RETRY_S)
+
+    async def _lost(self, error: Exception) -> None:
+        reason = str(error.reason) if isinstance(error, ReasonError) else str(self.away)
+        message = error.message if isinstance(error, ReasonError) else f"{self.name} ended its stream"
+        if self._health.dependencies[self.name].ok:
+            log.warning("%s is away: %s", self.name, message, extra={"reason": reason})
+        await self._health.down(self.name, reason, message)
+
+
+class NetconfLink(_Link[Drift]):
     """Watches netconf's stream. While it stands, netconf has what it was sent; when it breaks, everything is sent again."""
+
+    name = "netconf"
+    away = Reason.NETCONF_UNREACHABLE
 
     def __init__(
         self,
@@ -34,48 +88,31 @@ class NetconfLink:
         health: HealthBoard,
         on_drift: Callable[[Drift], None],
     ) -> None:
-        self._owner = owner
+        super().__init__(owner, health)
         self._netconf = netconf
         self._sync = sync
         self._del_pod = del_pod
-        self._health = health
         self._on_drift = on_drift
 
-    async def run(self) -> None:
-        """From the end of start-up until cancelled."""
-        await self._owner.started.wait()
-        while True:
-            stream = self._netconf.watch_drift()
-            first = asyncio.ensure_future(anext(stream))
-            try:
-                # Sent over the stream's connection: if netconf restarts in between, the stream breaks and we start over.
-                await self._sync.everything()
-                if not self._health.dependencies["netconf"].ok:
-                    log.info("netconf is back and has everything")
-                await self._health.up("netconf")
-                await self._del_pod.drain()
-                self._on_drift(await first)
-                async for event in stream:
-                    self._on_drift(event)
-            except (ReasonError, StopAsyncIteration) as error:
-                await self._lost(error)
-            finally:
-                first.cancel()
-                with contextlib.suppress(asyncio.CancelledError, ReasonError, StopAsyncIteration):
-                    await first
-                await _close(stream)
-            await asyncio.sleep(_RETRY_S)
+    def _watch(self) -> AsyncIterator[Drift]:
+        return self._netconf.watch_drift()
 
-    async def _lost(self, error: Exception) -> None:
-        reason = str(error.reason) if isinstance(error, ReasonError) else "NETCONF_UNREACHABLE"
-        message = error.message if isinstance(error, ReasonError) else "netconf ended its stream"
-        if self._health.dependencies["netconf"].ok:
-            log.warning("netconf is away: %s", message, extra={"reason": reason})
-        await self._health.down("netconf", reason, message)
+    async def _connected(self, *, was_away: bool) -> None:
+        await self._sync.everything()
+        if was_away:
+            log.info("netconf is back and has everything")
+        await self._health.up(self.name)
+        await self._del_pod.drain()
+
+    def _take(self, item: Drift) -> None:
+        self._on_drift(item)
 
 
-class EniManagerLink:
+class EniManagerLink(_Link[Inventory]):
     """Watches eni-manager's inventory stream and hands what comes to the keeper."""
+
+    name = "eni-manager"
+    away = Reason.ENI_MANAGER_UNREACHABLE
 
     def __init__(
         self,
@@ -85,42 +122,27 @@ class EniManagerLink:
         push: Callable[[Inventory], None],
         on_return: Callable[[NodeFacts], None],
     ) -> None:
-        self._owner = owner
+        super().__init__(owner, health)
         self._manager = manager
-        self._health = health
         self._push = push
         self._on_return = on_return
 
-    async def run(self) -> None:
-        """From the end of start-up until cancelled."""
-        await self._owner.started.wait()
-        while True:
-            stream = self._manager.watch_inventory()
-            first = asyncio.ensure_future(anext(stream))
-            try:
-                facts = await self._manager.describe(_DESCRIBE_TIMEOUT_S)
-                if not self._health.dependencies["eni-manager"].ok:
-                    log.info("eni-manager is back")
-                    await self._health.up("eni-manager")
-                    self._on_return(facts)
-                self._push(await first)
-                async for inventory in stream:
-                    self._push(inventory)
-            except (ReasonError, StopAsyncIteration) as error:
-                await self._lost(error)
-            finally:
-                first.cancel()
-                with contextlib.suppress(asyncio.CancelledError, ReasonError, StopAsyncIteration):
-                    await first
-                await _close(stream)
-            await asyncio.sleep(_RETRY_S)
+    def _watch(self) -> AsyncIterator[Inventory]:
+        return self._manager.watch_inventory()
 
-    async def _lost(self, error: Exception) -> None:
-        reason = str(error.reason) if isinstance(error, ReasonError) else "ENI_MANAGER_UNREACHABLE"
-        message = error.message if isinstance(error, ReasonError) else "eni-manager ended its stream"
-        if self._health.dependencies["eni-manager"].ok:
-            log.warning("eni-manager is away: %s", message, extra={"reason": reason})
-        await self._health.down("eni-manager", reason, message)
+    async def _connected(self, *, was_away: bool) -> None:
+        facts = await self._manager.describe(_DESCRIBE_TIMEOUT_S)
+        if was_away:
+            log.info("eni-manager is back")
+            await self._health.up(self.name)
+            self._on_return(facts)
+
+    def _take(self, item: Inventory) -> None:
+        self._push(item)
+
+
+async def _next(stream: AsyncIterator[_Item]) -> _Item:
+    return await anext(stream)
 
 
 async def _close(stream: object) -> None:

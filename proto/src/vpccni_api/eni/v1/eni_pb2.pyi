@@ -60,7 +60,14 @@ class NetworkCardLimits(_message.Message):
     def __init__(self, index: _Optional[int] = ..., max_enis: _Optional[int] = ...) -> None: ...
 
 class DescribeResponse(_message.Message):
-    __slots__ = ("instance_id", "instance_type", "region", "availability_zone", "vpc_id", "primary_mac", "primary_ip", "primary_ipv6", "primary_eni", "subnet_id", "vpc_ipv4_cidrs", "vpc_ipv6_cidrs", "security_groups", "limits")
+    __slots__ = ("instance_id", "instance_type", "region", "availability_zone", "vpc_id", "primary_mac", "primary_ip", "primary_ipv6", "primary_eni", "subnet_id", "vpc_ipv4_cidrs", "vpc_ipv6_cidrs", "security_groups", "limits", "bad_settings")
+    class BadSettingsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     INSTANCE_ID_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_TYPE_FIELD_NUMBER: _ClassVar[int]
     REGION_FIELD_NUMBER: _ClassVar[int]
@@ -75,6 +82,7 @@ class DescribeResponse(_message.Message):
     VPC_IPV6_CIDRS_FIELD_NUMBER: _ClassVar[int]
     SECURITY_GROUPS_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
+    BAD_SETTINGS_FIELD_NUMBER: _ClassVar[int]
     instance_id: str
     instance_type: str
     region: str
@@ -89,7 +97,8 @@ class DescribeResponse(_message.Message):
     vpc_ipv6_cidrs: _containers.RepeatedScalarFieldContainer[str]
     security_groups: _containers.RepeatedScalarFieldContainer[str]
     limits: InstanceLimits
-    def __init__(self, instance_id: _Optional[str] = ..., instance_type: _Optional[str] = ..., region: _Optional[str] = ..., availability_zone: _Optional[str] = ..., vpc_id: _Optional[str] = ..., primary_mac: _Optional[str] = ..., primary_ip: _Optional[str] = ..., primary_ipv6: _Optional[str] = ..., primary_eni: _Optional[str] = ..., subnet_id: _Optional[str] = ..., vpc_ipv4_cidrs: _Optional[_Iterable[str]] = ..., vpc_ipv6_cidrs: _Optional[_Iterable[str]] = ..., security_groups: _Optional[_Iterable[str]] = ..., limits: _Optional[_Union[InstanceLimits, _Mapping]] = ...) -> None: ...
+    bad_settings: _containers.ScalarMap[str, str]
+    def __init__(self, instance_id: _Optional[str] = ..., instance_type: _Optional[str] = ..., region: _Optional[str] = ..., availability_zone: _Optional[str] = ..., vpc_id: _Optional[str] = ..., primary_mac: _Optional[str] = ..., primary_ip: _Optional[str] = ..., primary_ipv6: _Optional[str] = ..., primary_eni: _Optional[str] = ..., subnet_id: _Optional[str] = ..., vpc_ipv4_cidrs: _Optional[_Iterable[str]] = ..., vpc_ipv6_cidrs: _Optional[_Iterable[str]] = ..., security_groups: _Optional[_Iterable[str]] = ..., limits: _Optional[_Union[InstanceLimits, _Mapping]] = ..., bad_settings: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class InventoryRequest(_message.Message):
     __slots__ = ("source",)
@@ -234,3 +243,122 @@ class ReleaseCapacityResponse(_message.Message):
 class WatchInventoryRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class InspectRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ApiClassView(_message.Message):
+    __slots__ = ("api_class", "level", "rate", "ceiling", "burst")
+    API_CLASS_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
+    RATE_FIELD_NUMBER: _ClassVar[int]
+    CEILING_FIELD_NUMBER: _ClassVar[int]
+    BURST_FIELD_NUMBER: _ClassVar[int]
+    api_class: str
+    level: float
+    rate: float
+    ceiling: float
+    burst: float
+    def __init__(self, api_class: _Optional[str] = ..., level: _Optional[float] = ..., rate: _Optional[float] = ..., ceiling: _Optional[float] = ..., burst: _Optional[float] = ...) -> None: ...
+
+class ApiView(_message.Message):
+    __slots__ = ("api", "calls", "errors", "throttled")
+    API_FIELD_NUMBER: _ClassVar[int]
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    ERRORS_FIELD_NUMBER: _ClassVar[int]
+    THROTTLED_FIELD_NUMBER: _ClassVar[int]
+    api: str
+    calls: int
+    errors: int
+    throttled: int
+    def __init__(self, api: _Optional[str] = ..., calls: _Optional[int] = ..., errors: _Optional[int] = ..., throttled: _Optional[int] = ...) -> None: ...
+
+class SubnetView(_message.Message):
+    __slots__ = ("subnet_id", "availability_zone", "cidr", "free", "is_primary", "refused_why")
+    SUBNET_ID_FIELD_NUMBER: _ClassVar[int]
+    AVAILABILITY_ZONE_FIELD_NUMBER: _ClassVar[int]
+    CIDR_FIELD_NUMBER: _ClassVar[int]
+    FREE_FIELD_NUMBER: _ClassVar[int]
+    IS_PRIMARY_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_WHY_FIELD_NUMBER: _ClassVar[int]
+    subnet_id: str
+    availability_zone: str
+    cidr: str
+    free: int
+    is_primary: bool
+    refused_why: str
+    def __init__(self, subnet_id: _Optional[str] = ..., availability_zone: _Optional[str] = ..., cidr: _Optional[str] = ..., free: _Optional[int] = ..., is_primary: _Optional[bool] = ..., refused_why: _Optional[str] = ...) -> None: ...
+
+class DependencyView(_message.Message):
+    __slots__ = ("name", "ok", "reason", "message")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    OK_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    ok: bool
+    reason: str
+    message: str
+    def __init__(self, name: _Optional[str] = ..., ok: _Optional[bool] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
+
+class InspectResponse(_message.Message):
+    __slots__ = ("version", "classes", "apis", "subnets", "dependencies", "settings")
+    class SettingsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    CLASSES_FIELD_NUMBER: _ClassVar[int]
+    APIS_FIELD_NUMBER: _ClassVar[int]
+    SUBNETS_FIELD_NUMBER: _ClassVar[int]
+    DEPENDENCIES_FIELD_NUMBER: _ClassVar[int]
+    SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    version: str
+    classes: _containers.RepeatedCompositeFieldContainer[ApiClassView]
+    apis: _containers.RepeatedCompositeFieldContainer[ApiView]
+    subnets: _containers.RepeatedCompositeFieldContainer[SubnetView]
+    dependencies: _containers.RepeatedCompositeFieldContainer[DependencyView]
+    settings: _containers.ScalarMap[str, str]
+    def __init__(self, version: _Optional[str] = ..., classes: _Optional[_Iterable[_Union[ApiClassView, _Mapping]]] = ..., apis: _Optional[_Iterable[_Union[ApiView, _Mapping]]] = ..., subnets: _Optional[_Iterable[_Union[SubnetView, _Mapping]]] = ..., dependencies: _Optional[_Iterable[_Union[DependencyView, _Mapping]]] = ..., settings: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class CheckAccessRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ActionView(_message.Message):
+    __slots__ = ("action", "verdict", "message")
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    VERDICT_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    action: str
+    verdict: str
+    message: str
+    def __init__(self, action: _Optional[str] = ..., verdict: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
+
+class MissingTags(_message.Message):
+    __slots__ = ("eni_id", "keys")
+    ENI_ID_FIELD_NUMBER: _ClassVar[int]
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    eni_id: str
+    keys: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, eni_id: _Optional[str] = ..., keys: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class CheckAccessResponse(_message.Message):
+    __slots__ = ("actions", "subnets", "subnets_error", "missing_tags", "imds_hop_limit", "imds_error")
+    ACTIONS_FIELD_NUMBER: _ClassVar[int]
+    SUBNETS_FIELD_NUMBER: _ClassVar[int]
+    SUBNETS_ERROR_FIELD_NUMBER: _ClassVar[int]
+    MISSING_TAGS_FIELD_NUMBER: _ClassVar[int]
+    IMDS_HOP_LIMIT_FIELD_NUMBER: _ClassVar[int]
+    IMDS_ERROR_FIELD_NUMBER: _ClassVar[int]
+    actions: _containers.RepeatedCompositeFieldContainer[ActionView]
+    subnets: _containers.RepeatedCompositeFieldContainer[SubnetView]
+    subnets_error: str
+    missing_tags: _containers.RepeatedCompositeFieldContainer[MissingTags]
+    imds_hop_limit: int
+    imds_error: str
+    def __init__(self, actions: _Optional[_Iterable[_Union[ActionView, _Mapping]]] = ..., subnets: _Optional[_Iterable[_Union[SubnetView, _Mapping]]] = ..., subnets_error: _Optional[str] = ..., missing_tags: _Optional[_Iterable[_Union[MissingTags, _Mapping]]] = ..., imds_hop_limit: _Optional[int] = ..., imds_error: _Optional[str] = ...) -> None: ...

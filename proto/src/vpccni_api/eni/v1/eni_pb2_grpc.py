@@ -61,6 +61,16 @@ class EniManagerStub:
                 request_serializer=vpccni__api_dot_eni_dot_v1_dot_eni__pb2.WatchInventoryRequest.SerializeToString,
                 response_deserializer=vpccni__api_dot_eni_dot_v1_dot_eni__pb2.InventoryResponse.FromString,
                 _registered_method=True)
+        self.Inspect = channel.unary_unary(
+                '/vpccni.eni.v1.EniManager/Inspect',
+                request_serializer=vpccni__api_dot_eni_dot_v1_dot_eni__pb2.InspectRequest.SerializeToString,
+                response_deserializer=vpccni__api_dot_eni_dot_v1_dot_eni__pb2.InspectResponse.FromString,
+                _registered_method=True)
+        self.CheckAccess = channel.unary_unary(
+                '/vpccni.eni.v1.EniManager/CheckAccess',
+                request_serializer=vpccni__api_dot_eni_dot_v1_dot_eni__pb2.CheckAccessRequest.SerializeToString,
+                response_deserializer=vpccni__api_dot_eni_dot_v1_dot_eni__pb2.CheckAccessResponse.FromString,
+                _registered_method=True)
 
 
 class EniManagerServicer:
@@ -103,6 +113,21 @@ class EniManagerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Inspect(self, request, context):
+        """Read only, without a call to AWS: budget and count of EC2 calls, subnets as seen last, dependencies, settings.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CheckAccess(self, request, context):
+        """For `vpccni doctor`: asks EC2 by dry run whether the role may make each call that the settings need, and describes
+        subnets and tags afresh. Changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EniManagerServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -130,6 +155,16 @@ def add_EniManagerServicer_to_server(servicer, server):
                     servicer.WatchInventory,
                     request_deserializer=vpccni__api_dot_eni_dot_v1_dot_eni__pb2.WatchInventoryRequest.FromString,
                     response_serializer=vpccni__api_dot_eni_dot_v1_dot_eni__pb2.InventoryResponse.SerializeToString,
+            ),
+            'Inspect': grpc.unary_unary_rpc_method_handler(
+                    servicer.Inspect,
+                    request_deserializer=vpccni__api_dot_eni_dot_v1_dot_eni__pb2.InspectRequest.FromString,
+                    response_serializer=vpccni__api_dot_eni_dot_v1_dot_eni__pb2.InspectResponse.SerializeToString,
+            ),
+            'CheckAccess': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckAccess,
+                    request_deserializer=vpccni__api_dot_eni_dot_v1_dot_eni__pb2.CheckAccessRequest.FromString,
+                    response_serializer=vpccni__api_dot_eni_dot_v1_dot_eni__pb2.CheckAccessResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -269,6 +304,60 @@ class EniManager:
             '/vpccni.eni.v1.EniManager/WatchInventory',
             vpccni__api_dot_eni_dot_v1_dot_eni__pb2.WatchInventoryRequest.SerializeToString,
             vpccni__api_dot_eni_dot_v1_dot_eni__pb2.InventoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Inspect(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vpccni.eni.v1.EniManager/Inspect',
+            vpccni__api_dot_eni_dot_v1_dot_eni__pb2.InspectRequest.SerializeToString,
+            vpccni__api_dot_eni_dot_v1_dot_eni__pb2.InspectResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckAccess(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vpccni.eni.v1.EniManager/CheckAccess',
+            vpccni__api_dot_eni_dot_v1_dot_eni__pb2.CheckAccessRequest.SerializeToString,
+            vpccni__api_dot_eni_dot_v1_dot_eni__pb2.CheckAccessResponse.FromString,
             options,
             channel_credentials,
             insecure,

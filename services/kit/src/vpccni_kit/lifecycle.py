@@ -12,7 +12,7 @@ from typing import Any
 
 from vpccni_api.reasons import ReasonError
 
-from vpccni_kit import telemetry
+from vpccni_kit import logs, telemetry
 
 log = logging.getLogger(__name__)
 Drain = Callable[[], Awaitable[None]]
@@ -68,10 +68,13 @@ class Lifecycle:
 
 
 def main(service: str, start: Callable[[Lifecycle], Awaitable[None]]) -> int:
-    """Runs ``start`` and then the process until it is told to stop. A ReasonError from ``start``: logged, status 1."""
+    """Runs ``start`` and then the process until it is told to stop; SIGUSR1 and SIGUSR2 change the log level.
+
+    A ReasonError from ``start``: logged, status 1."""
 
     async def body() -> int:
         life = Lifecycle()
+        logs.obey_signals(asyncio.get_running_loop())
         try:
             await start(life)
         except ReasonError as error:

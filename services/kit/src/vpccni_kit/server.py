@@ -1,6 +1,6 @@
 """A gRPC server on a unix socket, with the standard health service there and on a TCP port of its own.
 
-The interceptor does for every call: trace context in, span, reason out (status, message, trailers), latency by reason,
+The interceptor does for every call: trace context in, span, reason out (status, message, trailers, log), latency by reason,
 refusal of calls without a deadline, refusal of new work while draining.
 """
 
@@ -18,7 +18,7 @@ from grpc_health.v1 import health_pb2_grpc
 from vpccni_api.reasons import Reason, ReasonError
 from vpccni_api.sockets import ORIGIN_TRAILER, REASON_TRAILER
 
-from vpccni_kit import telemetry
+from vpccni_kit import logs, telemetry
 from vpccni_kit.health import HealthBoard
 from vpccni_kit.metrics import Metrics
 
@@ -97,7 +97,10 @@ class CallInterceptor(_Interceptor):
             # The plugin opens a trace for the runtime that gave it none, and does not sample: that is left to us.
             undecided = from_plugin and "vpccni-parent" not in metadata
             try:
-                with telemetry.span(name, parent=parent, attributes=attributes, server=True, undecided=undecided):
+                with (
+                    telemetry.span(name, parent=parent, attributes=attributes, server=True, undecided=undecided),
+                    logs.call(),
+                ):
                     try:
                         if refused and self.draining:
                             raise ReasonError(Reason.DRAINING, f"{self._service} is shutting down")
@@ -106,13 +109,16 @@ class CallInterceptor(_Interceptor):
                         return await inner(request, context)
                     except ReasonError as error:
                         outcome = str(error.reason)
+                        fields = {"reason": outcome, "origin": error.origin or self._service}
+                        log.warning("%s failed: %s", name, error.message, extra=fields)
                         raise
                     except asyncio.CancelledError:
                         outcome = str(Reason.DEADLINE_EXCEEDED)
+                        log.warning("%s: the caller gave up", name, extra={"reason": outcome})
                         raise
                     except Exception as error:
                         outcome = str(Reason.INTERNAL)
-                        log.exception("%s failed", name)
+                        log.exception("%s failed", name, extra={"reason": outcome})
                         raise ReasonError(Reason.INTERNAL, f"{type(error).__name__}: {error}") from error
             except ReasonError as error:
                 trailers = ((REASON_TRAILER, str(error.reason)), (ORIGIN_TRAILER, error.origin or self._service))

@@ -52,7 +52,7 @@ def _run_in_background(life: Lifecycle, app: App, policy: Policy, state: str) ->
 async def start(life: Lifecycle) -> None:
     """Serves. EC2 need not answer, nor IMDS: the health service says so."""
     values = settings.read(own.ALL, os.environ)
-    logs.setup(SERVICE, values[own.LOG_LEVEL], values[own.LOG_FILE])
+    logs.setup(SERVICE, values[own.LOG_LEVEL], values[own.LOG_FILE], values[own.MY_NODE_NAME])
     telemetry.setup(SERVICE, {"service.version": VERSION, "k8s.node.name": values[own.MY_NODE_NAME]})
     metrics = Metrics(SERVICE)
     policy, refused = own.policy_of(values)

@@ -79,7 +79,7 @@ AWS_EC2_ENDPOINT: Final = text(
     allowed="a URL",
 )
 VPC_CNI_VERSION: Final = text("VPC_CNI_VERSION", VERSION, "Version in the user agent of EC2 calls.")
-MY_NODE_NAME: Final = text("MY_NODE_NAME", "", "Node name, an attribute of every span.")
+MY_NODE_NAME: Final = text("MY_NODE_NAME", "", "Node name, in every span and log line.")
 
 ALL: Final[tuple[Setting[object], ...]] = (  # type: ignore[assignment]  # Setting is invariant; ALL is only read
     SOCKET,

@@ -320,7 +320,7 @@ async def start(life: lifecycle.Lifecycle) -> None:
 
 def main() -> int:
     values = read(s.SETTINGS, os.environ)
-    logs.setup("ipam", values[s.LOGLEVEL], values[s.LOG_FILE])
+    logs.setup("ipam", values[s.LOGLEVEL], values[s.LOG_FILE], values[s.MY_NODE_NAME])
     telemetry.setup("ipam", {"service.version": VERSION, "k8s.node.name": values[s.MY_NODE_NAME]})
     return lifecycle.main("ipam", start)
 

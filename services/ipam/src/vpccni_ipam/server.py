@@ -10,7 +10,7 @@ from vpccni_api.ipam.v1 import ipam_pb2 as pb
 from vpccni_api.ipam.v1 import ipam_pb2_grpc
 from vpccni_api.reasons import Reason, ReasonError
 from vpccni_api.version import VERSION, compatible
-from vpccni_kit import telemetry
+from vpccni_kit import logs, telemetry
 
 from vpccni_ipam.add_pod import AddCall
 from vpccni_ipam.check_pod import CheckPod
@@ -75,7 +75,6 @@ class IpamServicer(ipam_pb2_grpc.IpamServicer):
             mtu=to_mtu(request.conf.mtu),
             deadline=deadline,
         )
-        _describe(call.key.container_id, call.pod.namespace, call.pod.name)
         return pb.AddPodResponse(result=from_result(compose(await self._add_pod(call))))
 
     async def DelPod(self, request: Any, context: Any) -> Any:
@@ -85,7 +84,6 @@ class IpamServicer(ipam_pb2_grpc.IpamServicer):
     async def _del(self, request: Any, deadline: float) -> Any:
         # Whatever the plugin's version: a pod that is going away is never held up.
         call = to_pod_call(request, self._veth_prefix)
-        _describe(call.key.container_id, call.pod.namespace, call.pod.name)
         await self._del_pod(call, deadline)
         return pb.DelPodResponse()
 
@@ -165,6 +163,8 @@ def _deadline(context: Any) -> float:
 
 
 def _describe(container_id: str, namespace: str, name: str) -> None:
+    """What span and log lines of the call say of its subject."""
+    logs.describe(pod=f"{namespace}/{name}", container=container_id)
     span = telemetry.current()
     if span is not None:
         span.set("vpccni.container", container_id)
@@ -177,6 +177,7 @@ async def _recorded(name: str, request: Any, context: Any, verb: Callable[[Any, 
     """Runs a verb and exports the plugin's own span for it: the plugin lives too briefly to export anything."""
     metadata = {key: str(value) for key, value in context.invocation_metadata() or ()}
     failed = ""
+    _describe(request.key.container_id, request.pod.namespace, request.pod.name)
     try:
         return await verb(request, _deadline(context))
     except ReasonError as error:

@@ -32,13 +32,15 @@ _DRAIN_S: Final = 5.0
 
 async def start(life: lifecycle.Lifecycle) -> None:
     values = kit_settings.read(settings.ALL, os.environ)
-    logs.setup("netconf", values[settings.LOG_LEVEL], values[settings.LOG_FILE])
+    node = values[settings.MY_NODE_NAME]
+    logs.setup("netconf", values[settings.LOG_LEVEL], values[settings.LOG_FILE], node)
     sysctl.use(values[settings.SYSCTL_DIR])
     metrics = Metrics("netconf")
-    for bad in values.bad:
-        log.warning("%s", bad)
-        metrics.bad_settings.labels(bad.name).inc()
-    telemetry.setup("netconf", {"service.version": VERSION, "k8s.node.name": os.environ.get("MY_NODE_NAME", "")})
+    bad_settings = {bad.name: str(bad) for bad in values.bad}
+    for name, text in bad_settings.items():
+        log.warning("setting: %s", text, extra={"reason": "CONFIG_INVALID", "setting": name})
+        metrics.bad_settings.labels(name).inc()
+    telemetry.setup("netconf", {"service.version": VERSION, "k8s.node.name": node})
     health = HealthBoard(required=("datapath",))
     metrics.watch_health(health)
     slow_thread = Worker("slow")

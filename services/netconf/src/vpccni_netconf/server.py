@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from vpccni_api.netconf.v1 import netconf_pb2 as pb
 from vpccni_api.netconf.v1 import netconf_pb2_grpc
 from vpccni_api.reasons import Reason, ReasonError
+from vpccni_kit import logs
 
 from vpccni_netconf import convert
 from vpccni_netconf.apply_eni import apply_eni
@@ -95,12 +96,14 @@ class NetconfServicer(netconf_pb2_grpc.NetconfServicer):
         spec = convert.pod_spec(request.pod, need_netns=True)
         done = await service.kernel_thread.run(setup_pod, service.kernel, service.desired, spec)
         return pb.SetupPodResponse(changes=done.changes, host_mac=done.host_mac, host_index=done.host_index)
+        _describe(request.pod)
 
     async def TeardownPod(self, request: pb.TeardownPodRequest, context: Context) -> pb.TeardownPodResponse:
         service = self._service
         spec = convert.pod_spec(request.pod)
         changes = await service.kernel_thread.run(
             teardown_pod, service.kernel, service.desired, service.background, spec
+        _describe(request.pod)
         )
         return pb.TeardownPodResponse(changes=changes)
 
@@ -109,6 +112,7 @@ class NetconfServicer(netconf_pb2_grpc.NetconfServicer):
         spec = convert.pod_spec(request.pod, need_netns=True)
         found = await service.kernel_thread.run(check_pod, service.kernel, service.desired, spec)
         return pb.CheckPodResponse(differences=found)
+        _describe(request.pod)
 
     async def ApplyPods(self, request: pb.ApplyPodsRequest, context: Context) -> pb.ApplyPodsResponse:
         service = self._service
@@ -150,3 +154,8 @@ class NetconfServicer(netconf_pb2_grpc.NetconfServicer):
                 )
         finally:
             self._service.drift.unsubscribe(queue)
+
+
+def _describe(pod: pb.PodSpec) -> None:
+    """What log lines of the call say of its subject."""
+    logs.describe(pod=f"{pod.namespace}/{pod.name}", container=pod.container_id)

@@ -25,6 +25,7 @@ LOG_LEVEL: Final = choice(
 LOG_FILE: Final = text(
     "VPCCNI_NETCONF_LOG_FILE", "stdout", "Where netconf logs to.", allowed="stdout, stderr or a file path"
 )
+MY_NODE_NAME: Final = text("MY_NODE_NAME", "", "Node name, in every span and log line.")
 PACKET_FILTER: Final = choice(
     "VPCCNI_NETCONF_PACKET_FILTER",
     "auto",
@@ -52,6 +53,7 @@ ALL: Final = (
     DISABLE_METRICS,
     LOG_LEVEL,
     LOG_FILE,
+    MY_NODE_NAME,
     PACKET_FILTER,
     REPAIR_INTERVAL,
     SYSCTL_DIR,

@@ -148,7 +148,7 @@ are the original's, with its names and meanings. All are optional; unset and emp
 
 - *Boolean as a String*: what Go's `strconv.ParseBool` takes. `TrUe`, `yes` and `on` are malformed.
 - A malformed value never takes a node down: the default stands in for it, and the log, the metric `vpccni_bad_settings_total` and
-  (ipam's variables) an event on the aws-node pod name the variable, the value and what is allowed. The chart refuses malformed values at install.
+  an event on the aws-node pod name the variable, the value and what is allowed. The chart refuses malformed values at install.
 """
 
 PAGES: Final[dict[str, Callable[[], str]]] = {

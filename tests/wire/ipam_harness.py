@@ -51,6 +51,7 @@ class ModelNetconf(netconf_pb2_grpc.NetconfServicer):
         self.pods: dict[str, Any] = {}
         self.enis: dict[str, Any] = {}
         self.host: Any = None
+        self.bad_settings: dict[str, str] = {}
         self.setup_delay = 0.0
         self.setup_error: ReasonError | None = None
         self.eni_error: ReasonError | None = None
@@ -60,7 +61,7 @@ class ModelNetconf(netconf_pb2_grpc.NetconfServicer):
     async def ApplyHost(self, request: Any, context: Any) -> Any:
         self.calls.append("ApplyHost")
         self.host = request.host
-        return net.ApplyHostResponse(changes=1, primary_link="eth0")
+        return net.ApplyHostResponse(changes=1, primary_link="eth0", bad_settings=self.bad_settings)
 
     async def ApplyEni(self, request: Any, context: Any) -> Any:
         self.calls.append("ApplyEni")
@@ -134,6 +135,7 @@ class ModelEniManager(eni_pb2_grpc.EniManagerServicer):
         self.released: list[str] = []
         self.stale: Any = None
         self.release_hangs = False
+        self.bad_settings: dict[str, str] = {}
         self.vpc_cidrs = ["10.0.0.0/16"]
         self._next_ip = 10
         self.enis = [ModelEni("eni-0", 0, [])]
@@ -187,6 +189,7 @@ class ModelEniManager(eni_pb2_grpc.EniManagerServicer):
             primary_eni="eni-0",
             vpc_ipv4_cidrs=self.vpc_cidrs,
             limits=limits,
+            bad_settings=self.bad_settings,
         )
 
     async def Inventory(self, request: Any, context: Any) -> Any:

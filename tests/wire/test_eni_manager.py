@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import pathlib
 import urllib.request
 from collections.abc import Awaitable, Callable
@@ -72,6 +73,17 @@ def test_starts_without_imds_and_is_not_ready(tmp_path: pathlib.Path) -> None:
         assert not await health(process, "ready") and not await health(process, "imds")
 
     run(tmp_path, body, AWS_EC2_METADATA_SERVICE_ENDPOINT="http://127.0.0.1:9")
+
+
+def test_malformed_settings_are_told_to_whoever_asks(tmp_path: pathlib.Path) -> None:
+    async def body(aws: Aws, process: Process) -> None:
+        told = dict((await process.describe()).bad_settings)
+        assert told.keys() == {"HTTP_TIMEOUT", "ADDITIONAL_ENI_TAGS"}
+        assert told["HTTP_TIMEOUT"] == "HTTP_TIMEOUT='soon': not an integer; allowed: 10 to 600; using 10"
+        assert "node.k8s.amazonaws.com/mine" in told["ADDITIONAL_ENI_TAGS"]
+
+    tags = json.dumps({"node.k8s.amazonaws.com/mine": "1", "team": "a"})
+    run(tmp_path, body, HTTP_TIMEOUT="soon", ADDITIONAL_ENI_TAGS=tags)
 
 
 async def health(process: Process, service: str) -> bool:

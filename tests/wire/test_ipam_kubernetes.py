@@ -204,6 +204,33 @@ def test_malformed_settings_and_missing_permissions_are_events_of_the_own_pod() 
     run(body, started=False, WARM_ENI_TARGET="many")
 
 
+def test_malformed_settings_of_every_service_are_events_once() -> None:
+    """netconf and eni-manager tell ipam; a value that two services read is said once, also after they restarted."""
+
+    async def body(world: World, api: Api) -> None:
+        level = "AWS_VPC_K8S_CNI_LOGLEVEL='LOUD': not one of: DEBUG, INFO, WARN, ERROR, FATAL; using 'DEBUG'"
+        world.netconf.bad_settings = {"AWS_VPC_K8S_CNI_LOGLEVEL": level, "VPCCNI_NETCONF_REPAIR_INTERVAL": "too often"}
+        world.manager.bad_settings = {"HTTP_TIMEOUT": "HTTP_TIMEOUT='soon': not an integer"}
+        await world.start()
+        names = ("AWS_VPC_K8S_CNI_LOGLEVEL", "HTTP_TIMEOUT", "VPCCNI_NETCONF_REPAIR_INTERVAL", "WARM_ENI_TARGET")
+
+        def said() -> list[str]:
+            return sorted(event["action"] for event in events(api) if event["reason"] == "CONFIG_INVALID")
+
+        async def all_said() -> bool:
+            return said() == [f"Read{name}" for name in names]
+
+        await until(all_said, world.log)
+        for leaf, name in ((world.netconf_leaf, "netconf"), (world.manager_leaf, "eni-manager")):
+            await leaf.stop()
+            await world.until_health(name, NOT_SERVING)
+            await leaf.start()
+            await world.until_health(name)
+        assert await all_said()
+
+    run(body, started=False, WARM_ENI_TARGET="many", AWS_VPC_K8S_CNI_LOGLEVEL="LOUD")
+
+
 def pod(name: str, uid: str = "") -> dict[str, Any]:
     return {"metadata": {"uid": uid or f"u-{name}"}, "spec": {"nodeName": "node-1"}}
 

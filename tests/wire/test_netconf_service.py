@@ -125,6 +125,16 @@ def test_worked_example_of_the_original_byte_for_byte(node: Node, tmp_path: path
         scenario(process, body)
 
 
+def test_malformed_settings_are_told_with_every_host_set_up(node: Node, tmp_path: pathlib.Path) -> None:
+    async def body(client: Client) -> None:
+        told = dict((await client.set_up()).bad_settings)
+        assert told == {"VPCCNI_NETCONF_REPAIR_INTERVAL": told["VPCCNI_NETCONF_REPAIR_INTERVAL"]}
+        assert "'often': not an integer; allowed: 1 to 3600; using 30" in told["VPCCNI_NETCONF_REPAIR_INTERVAL"]
+
+    with serving(node, tmp_path, VPCCNI_NETCONF_REPAIR_INTERVAL="often") as process:
+        scenario(process, body)
+
+
 def test_legacy_binaries_list_the_same(node: Node, tmp_path: pathlib.Path) -> None:
     async def body(client: Client) -> None:
         assert (await client.set_up()).packet_filter_backend == "iptables-legacy"

@@ -108,6 +108,7 @@ def test_an_event_is_not_repeated_and_a_storm_is_cut() -> None:
     filter_ = EventFilter()
     assert filter_.lets_through(event(), 0.0) and not filter_.lets_through(event(), REPEAT_S - 1)
     assert filter_.lets_through(event(reason="ENI_LIMIT"), REPEAT_S - 1)
+    assert filter_.lets_through(dataclasses.replace(event(), action="other"), REPEAT_S - 1)
     assert filter_.lets_through(event(), REPEAT_S)
     storm = EventFilter()
     assert sum(storm.lets_through(event(number), 1.0) for number in range(1000)) == int(BURST)

@@ -28,13 +28,16 @@ log = logging.getLogger(SERVICE)
 _DRAIN_S: Final = 4.0
 
 
-def _report(values: settings.Values, refused: tuple[str, ...], metrics: Metrics) -> None:
-    """Says which settings were not usable."""
-    problems = [(bad.name, str(bad)) for bad in values.bad]
-    problems += [(own.ADDITIONAL_ENI_TAGS.name, f"ADDITIONAL_ENI_TAGS: key {key!r} is reserved") for key in refused]
-    for name, text in problems:
-        log.warning("setting: %s", text, extra={"reason": "CONFIG_INVALID"})
+def _report(values: settings.Values, refused: tuple[str, ...], metrics: Metrics) -> dict[str, str]:
+    """Says which settings were not usable, and returns them: name -> what is wrong. ipam makes events of them."""
+    problems = {bad.name: str(bad) for bad in values.bad}
+    if refused:
+        name = own.ADDITIONAL_ENI_TAGS.name
+        problems[name] = f"{name}: reserved keys are left out: {', '.join(refused)}"
+    for name, text in problems.items():
+        log.warning("setting: %s", text, extra={"reason": "CONFIG_INVALID", "setting": name})
         metrics.bad_settings.labels(name).inc()
+    return problems
 
 
 def _run_in_background(life: Lifecycle, app: App, policy: Policy, state: str) -> None:
@@ -56,10 +59,19 @@ async def start(life: Lifecycle) -> None:
     telemetry.setup(SERVICE, {"service.version": VERSION, "k8s.node.name": values[own.MY_NODE_NAME]})
     metrics = Metrics(SERVICE)
     policy, refused = own.policy_of(values)
-    _report(values, refused, metrics)
+    bad_settings = _report(values, refused, metrics)
     app = build(values, os.environ, policy, metrics)
     metrics.watch_health(app.health.board)
-    servicer = EniManager(app.describe, app.inventories, app.ensure, app.release, app.clock)
+    servicer = EniManager(
+        app.describe,
+        app.inventories,
+        app.ensure,
+        app.release,
+        app.inspect,
+        app.check_access,
+        app.clock,
+        bad_settings,
+    )
     server = Server(CallInterceptor(SERVICE, metrics, REFUSED_WHILE_DRAINING), app.health.board)
 
     def register(grpc_server: grpc.aio.Server) -> None:

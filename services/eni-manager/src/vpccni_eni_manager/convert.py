@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from vpccni_api.eni.v1 import eni_pb2
@@ -64,7 +65,7 @@ def surplus_of(request: eni_pb2.ReleaseCapacityRequest) -> tuple[tuple[Surplus, 
     return surplus, tuple(request.eni_ids)
 
 
-def described(node: Node, limits: InstanceLimits) -> eni_pb2.DescribeResponse:
+def described(node: Node, limits: InstanceLimits, bad_settings: Mapping[str, str]) -> eni_pb2.DescribeResponse:
     return eni_pb2.DescribeResponse(
         instance_id=node.instance_id,
         instance_type=node.instance_type,
@@ -94,6 +95,7 @@ def described(node: Node, limits: InstanceLimits) -> eni_pb2.DescribeResponse:
     )
 
 
+        bad_settings=bad_settings,
 def _eni(eni: Eni) -> eni_pb2.Eni:
     return eni_pb2.Eni(
         eni_id=eni.eni_id,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
 import grpc
@@ -35,6 +35,7 @@ class EniManager(eni_pb2_grpc.EniManagerServicer):
         self._describe = describe
         self._inventories = inventories
         self._ensure = ensure
+        bad_settings: Mapping[str, str],
         self._release = release
         self._clock = clock
 
@@ -42,7 +43,8 @@ class EniManager(eni_pb2_grpc.EniManagerServicer):
         return self._clock.monotonic() + (context.time_remaining() or 0.0) - _MARGIN_S
 
     async def Describe(self, request: eni_pb2.DescribeRequest, context: Context) -> eni_pb2.DescribeResponse:
-        return convert.described(*await self._describe(self._deadline(context)))
+        return convert.described(*await self._describe(self._deadline(context)), self._bad_settings)
+        self._bad_settings = bad_settings
 
     async def Inventory(self, request: eni_pb2.InventoryRequest, context: Context) -> eni_pb2.InventoryResponse:
         if request.source == eni_pb2.EC2:

@@ -82,6 +82,7 @@ class Ipam:
         self.manager = EniClient(
             values[s.ENI_MANAGER_SOCKET], ipv6=config.targets.ipv6, without_primary=values[s.CUSTOM_NETWORK_CFG]
         )
+        self.netconf.on_bad_settings = self.manager.on_bad_settings = self.edge.bad_settings
         self.pending = PendingDelDirectory(values[s.PENDING_DEL_DIR], values[s.VETHPREFIX])
         locks, gate = PodLocks(), WiringGate()
         self.enis = Enis(self.owner, self.netconf, values[s.ENI_MTU])
@@ -242,7 +243,7 @@ class Ipam:
         for bad in self.config.bad:
             self.metrics.bad_settings.labels(bad.name).inc()
             log.warning("setting: %s", bad, extra={"reason": "CONFIG_INVALID", "setting": bad.name})
-            self.edge.bad_setting(bad)
+            self.edge.bad_settings({bad.name: str(bad)})
         for setting in s.NOT_YET:
             if self.values[setting]:
                 log.warning("setting %s has no effect in this version", setting.name, extra={"setting": setting.name})

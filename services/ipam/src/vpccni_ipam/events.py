@@ -8,13 +8,13 @@ from typing import Final, Protocol
 
 from vpccni_api.reasons import Reason, ReasonError
 from vpccni_kit.clock import Clock
-from vpccni_kit.settings import BadValue
 
 from vpccni_ipam.domain.event_filter import Event, EventFilter, Subject
 from vpccni_ipam.domain.model import PodIdentity
 
 log = logging.getLogger(__name__)
 _QUEUE: Final = 100
+_ACTION_MAX: Final = 128  # characters that the API takes (events.k8s.io/v1)
 _OF_THE_CALLER: Final = frozenset({Reason.DEADLINE_EXCEEDED, Reason.REQUEST_INVALID, Reason.POD_BUSY, Reason.DRAINING})
 """Failures that say nothing of pod or node: no event."""
 MISSING_PERMISSION: Final = "MissingIAMPermissions"
@@ -36,6 +36,7 @@ class Events:
         self.node = node
         self._own_pod = own_pod
         self._filter = EventFilter()
+        self._bad_settings: set[tuple[str, str]] = set()
         self._queue: asyncio.Queue[Event] = asyncio.Queue(_QUEUE)
 
     def pod_failed(self, pod: PodIdentity, error: ReasonError) -> None:
@@ -51,8 +52,12 @@ class Events:
         elif error.reason not in _OF_THE_CALLER and not error.retryable:
             self._put(Event(self.node, str(error.reason), "EnsureCapacity", error.message))
 
-    def bad_setting(self, bad: BadValue) -> None:
-        self._put(Event(self._own_pod, str(Reason.CONFIG_INVALID), f"Read{bad.name}"[:128], str(bad)))
+    def bad_setting(self, name: str, text: str) -> None:
+        """Once in the life of the process, however often a service that restarts says it again."""
+        if (name, text) in self._bad_settings:
+            return
+        self._bad_settings.add((name, text))
+        self._put(Event(self._own_pod, str(Reason.CONFIG_INVALID), f"Read{name}"[:_ACTION_MAX], text))
 
     def _put(self, event: Event) -> None:
         if self._queue.full() or not self._filter.lets_through(event, self._clock.monotonic()):

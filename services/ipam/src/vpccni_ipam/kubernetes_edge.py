@@ -11,7 +11,7 @@ from typing import Any, Final
 from vpccni_api.reasons import Reason, ReasonError
 from vpccni_kit.clock import Clock
 from vpccni_kit.health import HealthBoard
-from vpccni_kit.settings import BadValue, Values
+from vpccni_kit.settings import Values
 
 from vpccni_ipam import settings as s
 from vpccni_ipam.adapters.eni_config_files import EniConfigFiles, kept
@@ -160,9 +160,11 @@ class KubernetesEdge:
         if self.events is not None:
             self.events.growth_failed(error)
 
-    def bad_setting(self, bad: BadValue) -> None:
+    def bad_settings(self, found: Mapping[str, str]) -> None:
+        """Malformed settings of any of the three services: name -> what is wrong, and what is used instead."""
         if self.events is not None:
-            self.events.bad_setting(bad)
+            for name, text in found.items():
+                self.events.bad_setting(name, text)
 
     def _take_configs(self, found: Mapping[tuple[str, str], tuple[str, EniConfig | ReasonError]]) -> None:
         assert self.eni_configs is not None

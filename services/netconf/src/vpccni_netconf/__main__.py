@@ -66,7 +66,7 @@ async def start(life: lifecycle.Lifecycle) -> None:
     socket_path = values[settings.SOCKET]
     await server.start(
         socket_path,
-        lambda made: netconf_pb2_grpc.add_NetconfServicer_to_server(NetconfServicer(service), made),
+        lambda made: netconf_pb2_grpc.add_NetconfServicer_to_server(NetconfServicer(service, bad_settings), made),
         values[settings.HEALTH_PORT],
         directory_mode=0o700,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from vpccni_api.netconf.v1 import netconf_pb2 as pb
@@ -37,8 +37,10 @@ _LOOK_AGAIN_S: Final = 1.0
 class NetconfServicer(netconf_pb2_grpc.NetconfServicer):
     """One per process."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, bad_settings: Mapping[str, str]) -> None:
+        """``bad_settings``: name -> what is wrong; ipam is told, and makes events of them."""
         self._service = service
+        self._bad_settings = bad_settings
 
     async def ApplyHost(self, request: pb.ApplyHostRequest, context: Context) -> pb.ApplyHostResponse:
         spec = convert.host_spec(request.host)
@@ -53,6 +55,7 @@ class NetconfServicer(netconf_pb2_grpc.NetconfServicer):
             changes=applied.changes + len(filtered.changed),
             packet_filter_backend=str(filtered.backend),
             primary_link=applied.primary_link,
+            bad_settings=self._bad_settings,
         )
 
     async def ApplyEni(self, request: pb.ApplyEniRequest, context: Context) -> pb.ApplyEniResponse:

@@ -51,14 +51,23 @@ class ApplyHostRequest(_message.Message):
     def __init__(self, host: _Optional[_Union[HostSpec, _Mapping]] = ...) -> None: ...
 
 class ApplyHostResponse(_message.Message):
-    __slots__ = ("changes", "packet_filter_backend", "primary_link")
+    __slots__ = ("changes", "packet_filter_backend", "primary_link", "bad_settings")
+    class BadSettingsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     CHANGES_FIELD_NUMBER: _ClassVar[int]
     PACKET_FILTER_BACKEND_FIELD_NUMBER: _ClassVar[int]
     PRIMARY_LINK_FIELD_NUMBER: _ClassVar[int]
+    BAD_SETTINGS_FIELD_NUMBER: _ClassVar[int]
     changes: int
     packet_filter_backend: str
     primary_link: str
-    def __init__(self, changes: _Optional[int] = ..., packet_filter_backend: _Optional[str] = ..., primary_link: _Optional[str] = ...) -> None: ...
+    bad_settings: _containers.ScalarMap[str, str]
+    def __init__(self, changes: _Optional[int] = ..., packet_filter_backend: _Optional[str] = ..., primary_link: _Optional[str] = ..., bad_settings: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class EniSpec(_message.Message):
     __slots__ = ("eni_id", "mac", "primary_ip", "subnet_cidr", "device_number", "network_card", "route_table", "mtu", "is_trunk", "ipv6")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Final
 
 from vpccni_api.eni.v1 import eni_pb2 as pb
@@ -65,6 +65,8 @@ class EniClient:
         self._without_primary = without_primary
         self._channel = Channel(socket_path, "eni-manager", Reason.ENI_MANAGER_UNREACHABLE)
         self._stub = eni_pb2_grpc.EniManagerStub(self._channel.grpc_channel)
+        self.on_bad_settings: Callable[[Mapping[str, str]], None] = lambda found: None
+        """Told eni-manager's own malformed settings (name -> what is wrong) whenever it says them."""
 
     async def close(self) -> None:
         await self._channel.close()
@@ -74,6 +76,7 @@ class EniClient:
 
     async def describe(self, timeout: float) -> NodeFacts:
         reply = await self._channel.call(self._stub.Describe, pb.DescribeRequest(), timeout)
+        self.on_bad_settings(dict(reply.bad_settings))
         limits = InstanceLimits(
             max_enis=reply.limits.max_enis,
             ipv4_per_eni=reply.limits.ipv4_per_eni,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
 from vpccni_api.netconf.v1 import netconf_pb2 as pb
 from vpccni_api.netconf.v1 import netconf_pb2_grpc
@@ -47,6 +47,8 @@ class NetconfClient:
     def __init__(self, socket_path: str) -> None:
         self._channel = Channel(socket_path, "netconf", Reason.NETCONF_UNREACHABLE)
         self._stub = netconf_pb2_grpc.NetconfStub(self._channel.grpc_channel)
+        self.on_bad_settings: Callable[[Mapping[str, str]], None] = lambda found: None
+        """Told netconf's own malformed settings (name -> what is wrong) whenever it says them."""
 
     async def close(self) -> None:
         await self._channel.close()
@@ -71,7 +73,8 @@ class NetconfClient:
             v4_egress=spec.v4_egress,
             v6_egress=spec.v6_egress,
         )
-        await self._channel.call(self._stub.ApplyHost, pb.ApplyHostRequest(host=host), timeout)
+        reply = await self._channel.call(self._stub.ApplyHost, pb.ApplyHostRequest(host=host), timeout)
+        self.on_bad_settings(dict(reply.bad_settings))
 
     async def apply_eni(self, eni: EniFacts, route_table: int, mtu: int, timeout: float) -> int:
         spec = pb.EniSpec(

@@ -1,4 +1,4 @@
-"""Which Kubernetes events are worth a request: one per subject and reason in five minutes, and few in all."""
+"""Which Kubernetes events are worth a request: one per subject, reason and action in five minutes, and few in all."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class EventFilter:
     """Remembers what was let through."""
 
     def __init__(self) -> None:
-        self._seen: dict[tuple[Subject, str], float] = {}
+        self._seen: dict[tuple[Subject, str, str], float] = {}
         self._tokens = BURST
         self._at = 0.0
 
     def lets_through(self, event: Event, now: float) -> bool:
         """``now``: monotonic seconds, never less than before."""
-        key = (event.subject, event.reason)
+        key = (event.subject, event.reason, event.action)
         if now - self._seen.get(key, -REPEAT_S) < REPEAT_S:
             return False
         self._tokens = min(BURST, self._tokens + (now - self._at) * REFILL_PER_S)

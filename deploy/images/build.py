@@ -78,7 +78,7 @@ IMAGES: Final = (
     Image("eni-manager", (*_COMMON, "services/eni-manager/src")),
     Image("netconf", (*_COMMON, "services/netconf/src")),
     Image("metrics-helper", (*_COMMON, "services/metrics-helper/src")),
-    Image("ipam", (*_COMMON, "services/ipam/src", "deploy/install/src")),
+    Image("ipam", (*_COMMON, "services/ipam/src", "deploy/install/src", "deploy/cli/src")),
     Image(
         "init",
         (*_COMMON, "deploy/install/src", "build/aws-cni"),

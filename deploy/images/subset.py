@@ -28,12 +28,13 @@ MEMBERS: Final = {
     "vpccni-netconf": "services/netconf",
     "vpccni-eni-manager": "services/eni-manager",
     "vpccni-metrics-helper": "services/metrics-helper",
+    "vpccni-cli": "deploy/cli",
 }
 IMAGES: Final = {
-    "eni-manager": "vpccni-eni-manager",
-    "ipam": "vpccni-ipam",
-    "netconf": "vpccni-netconf",
-    "metrics-helper": "vpccni-metrics-helper",
+    "eni-manager": ("vpccni-eni-manager",),
+    "ipam": ("vpccni-ipam", "vpccni-cli"),
+    "netconf": ("vpccni-netconf",),
+    "metrics-helper": ("vpccni-metrics-helper",),
 }
 
 
@@ -61,11 +62,11 @@ def installed_needs(requirement: Requirement) -> Iterator[Requirement]:
             yield found
 
 
-def closure(dist: str) -> set[str]:
-    """Canonical names of every third-party distribution that ``dist`` needs at run time."""
+def closure(*dists: str) -> set[str]:
+    """Canonical names of every third-party distribution that ``dists`` need at run time."""
     third_party: set[str] = set()
     seen: set[tuple[str, frozenset[str]]] = set()
-    queue = list(needs(dist))
+    queue = [requirement for dist in dists for requirement in needs(dist)]
     while queue:
         requirement = queue.pop()
         name = canonicalize_name(requirement.name)
@@ -92,9 +93,9 @@ def main() -> int:
     check: bool = parser.parse_args().check
     pinned = pins((REPO / "requirements.txt").read_text())
     stale = []
-    for image, dist in IMAGES.items():
+    for image, dists in IMAGES.items():
         path = TARGET / f"{image}.txt"
-        wanted = render(closure(dist), pinned)
+        wanted = render(closure(*dists), pinned)
         if not path.exists() or path.read_text() != wanted:
             stale.append(str(path.relative_to(REPO)))
             if not check:

@@ -29,7 +29,7 @@ def test_files_are_current() -> None:
 
 
 def test_boto3_only_with_credentials_and_pyroute2_only_for_netconf(subset: ModuleType) -> None:
-    found = {image: subset.closure(dist) for image, dist in subset.IMAGES.items()}
+    found = {image: subset.closure(*dists) for image, dists in subset.IMAGES.items()}
     # Of the DaemonSet's containers; the metrics helper is a deployment of its own that may write to CloudWatch.
     node = {image: names for image, names in found.items() if image != "metrics-helper"}
     assert [image for image, names in node.items() if "boto3" in names] == ["eni-manager"]

@@ -92,10 +92,10 @@ def described(node: Node, limits: InstanceLimits, bad_settings: Mapping[str, str
             trunking_compatible=limits.trunking_compatible,
             source=limits.source,
         ),
+        bad_settings=bad_settings,
     )
 
 
-        bad_settings=bad_settings,
 def _eni(eni: Eni) -> eni_pb2.Eni:
     return eni_pb2.Eni(
         eni_id=eni.eni_id,

@@ -31,20 +31,20 @@ class EniManager(eni_pb2_grpc.EniManagerServicer):
         ensure: EnsureCapacity,
         release: ReleaseCapacity,
         clock: Clock,
+        bad_settings: Mapping[str, str],
     ) -> None:
         self._describe = describe
         self._inventories = inventories
         self._ensure = ensure
-        bad_settings: Mapping[str, str],
         self._release = release
         self._clock = clock
+        self._bad_settings = bad_settings
 
     def _deadline(self, context: Context) -> float:
         return self._clock.monotonic() + (context.time_remaining() or 0.0) - _MARGIN_S
 
     async def Describe(self, request: eni_pb2.DescribeRequest, context: Context) -> eni_pb2.DescribeResponse:
         return convert.described(*await self._describe(self._deadline(context)), self._bad_settings)
-        self._bad_settings = bad_settings
 
     async def Inventory(self, request: eni_pb2.InventoryRequest, context: Context) -> eni_pb2.InventoryResponse:
         if request.source == eni_pb2.EC2:

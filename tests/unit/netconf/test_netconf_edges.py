@@ -179,7 +179,7 @@ POD_LINK = Link("enicc21c2d7785", mtu=9001, mac="02:00:00:00:00:01")
         (Change(RULE, True), True),
         (Change(Rule(4, 700, 254), True), False),
         (Change(Rule(4, 32765, 2, src="10.0.2.20/32"), True), True),
-        (Change(ROUTE, True), True),
+        (Change(ROUTE, True), False),
         (Change(Route(254, "10.0.0.0/16", "other"), True), False),
         (Change(Route(254, "10.0.0.0/16", "eth1"), True), True),
         (Change(Route(2, "0.0.0.0/0", "eth1", "10.0.2.1"), True), True),
@@ -195,7 +195,11 @@ POD_LINK = Link("enicc21c2d7785", mtu=9001, mac="02:00:00:00:00:01")
     ],
 )
 def test_which_changes_concern_us(change: Change, ours: bool) -> None:
-    assert concerns(change, INTERESTS, None) is ours
+    assert concerns(change, INTERESTS) is ours
+
+
+def test_a_route_concerns_us_when_it_is_a_pods() -> None:
+    assert concerns(Change(ROUTE, True), INTERESTS, pods_route=True)
 
 
 def test_a_pods_link_concerns_us_when_it_strays() -> None:

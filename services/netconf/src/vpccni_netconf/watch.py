@@ -14,7 +14,7 @@ from vpccni_api.reasons import ReasonError
 from vpccni_kit import telemetry
 
 from vpccni_netconf.domain.drift import FIGHT_REPAIRS, FIGHT_WINDOW_S, Change, Interests, concerns, is_fight, latest
-from vpccni_netconf.domain.objects import Link, LinkFacts
+from vpccni_netconf.domain.objects import Link, LinkFacts, Route
 from vpccni_netconf.drift import DriftEvent
 from vpccni_netconf.ports import Events
 from vpccni_netconf.repair import Mended, repair
@@ -91,9 +91,14 @@ class Watcher:
             self._dirty.set()
 
     def _concerns(self, change: Change) -> bool:
-        # One look-up by name: the kernel thread may be changing the pods meanwhile.
+        # Single look-ups: the kernel thread may be changing the pods meanwhile.
+        desired = self._service.desired
+        if isinstance(change.item, Route):
+            route = change.item
+            pods_route = route.dev in desired.pods or desired.owner_of(route.dst.partition("/")[0]) is not None
+            return concerns(change, self._interests, pods_route=pods_route)
         name = change.item.name if isinstance(change.item, LinkFacts) else ""
-        held = self._service.desired.pods.get(name)
+        held = desired.pods.get(name)
         wanted = Link(name, mtu=held.spec.mtu, mac=held.host_mac) if held is not None else None
         return concerns(change, self._interests, wanted)
 

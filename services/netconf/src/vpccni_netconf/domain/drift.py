@@ -43,18 +43,18 @@ class Interests:
     tables: frozenset[int]
 
 
-def concerns(change: Change, interests: Interests, pod_link: Link | None) -> bool:
-    """True when the change may have taken away something of ours. False alarms only cost a comparison. ``pod_link``: settings
-    of the pod's host link that the change is about, if it is about one."""
+def concerns(change: Change, interests: Interests, pod_link: Link | None = None, *, pods_route: bool = False) -> bool:
+    """True when the change may have taken away something of ours. False alarms only cost a comparison, but on a full node that
+    is 30 ms in which an ADD waits. ``pod_link``: settings of the pod's host link that the change is about, if it is about one.
+    ``pods_route``: it is a route to a pod's address, or over its host link (other plugins' pods have theirs)."""
     match change.item:
         case LinkFacts() as facts:
             wanted = pod_link or interests.links.get(facts.name)
             return wanted is not None and (change.gone or not settled(wanted, facts))
         case Rule(priority=priority):
             return priority in _OUR_PRIORITIES
-        case Route(table=table, dst=dst, dev=dev):
-            single = dst.endswith("/128" if ":" in dst else "/32")
-            return table in interests.tables or (table == MAIN_TABLE and (single or dev in interests.links))
+        case Route(table=table, dev=dev):
+            return pods_route or table in interests.tables or (table == MAIN_TABLE and dev in interests.links)
         case Address(dev=dev):
             return dev in interests.links
 

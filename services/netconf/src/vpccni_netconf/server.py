@@ -96,26 +96,26 @@ class NetconfServicer(netconf_pb2_grpc.NetconfServicer):
 
     async def SetupPod(self, request: pb.SetupPodRequest, context: Context) -> pb.SetupPodResponse:
         service = self._service
+        _describe(request.pod)
         spec = convert.pod_spec(request.pod, need_netns=True)
         done = await service.kernel_thread.run(setup_pod, service.kernel, service.desired, spec)
         return pb.SetupPodResponse(changes=done.changes, host_mac=done.host_mac, host_index=done.host_index)
-        _describe(request.pod)
 
     async def TeardownPod(self, request: pb.TeardownPodRequest, context: Context) -> pb.TeardownPodResponse:
         service = self._service
+        _describe(request.pod)
         spec = convert.pod_spec(request.pod)
         changes = await service.kernel_thread.run(
             teardown_pod, service.kernel, service.desired, service.background, spec
-        _describe(request.pod)
         )
         return pb.TeardownPodResponse(changes=changes)
 
     async def CheckPod(self, request: pb.CheckPodRequest, context: Context) -> pb.CheckPodResponse:
         service = self._service
+        _describe(request.pod)
         spec = convert.pod_spec(request.pod, need_netns=True)
         found = await service.kernel_thread.run(check_pod, service.kernel, service.desired, spec)
         return pb.CheckPodResponse(differences=found)
-        _describe(request.pod)
 
     async def ApplyPods(self, request: pb.ApplyPodsRequest, context: Context) -> pb.ApplyPodsResponse:
         service = self._service

@@ -1,4 +1,5 @@
-"""The plugin's log: JSON lines, written after the answer. What cannot be written is dropped; a call never waits for it."""
+"""The plugin's log: JSON lines with the services' field names, written after the answer. What cannot be written is dropped;
+a call never waits for it."""
 
 from __future__ import annotations
 
@@ -36,7 +37,9 @@ class Log:
         out = bytearray()
         for name, unix_ns, message, fields in self._lines:
             if LEVELS.index(name) >= least:
-                line: dict[str, Json] = {"time": rfc3339(unix_ns), "level": name, "msg": message}
+                line: dict[str, Json] = {"time": rfc3339(unix_ns), "level": name.lower(), "service": "aws-cni"}
+                line["node"] = posix.uname().nodename
+                line["msg"] = message
                 line.update(self.fields)
                 line.update(fields)
                 out += dumps(line).encode("utf-8", "replace") + b"\n"
@@ -74,9 +77,7 @@ def _append(path: str, data: bytes) -> None:
         fd = 2
     try:
         if fd != 2 and not to_stderr and posix.lseek(fd, 0, 2) > _MAX_FILE:
-            _rotate(target)
-            posix.close(fd)
-            fd = _open(target)
+            fd = _rotate(target, fd)
         if fd >= 0:
             posix.write(fd, data)
     except OSError:
@@ -106,12 +107,25 @@ def _open(path: bytes) -> int:
         return -1
 
 
-def _rotate(path: bytes) -> None:
-    """path -> path.1 -> … -> path.5. Two plugins at once may rotate twice; then a file is shorter, no more."""
-    for number in range(_KEPT_FILES, 0, -1):
+def _rotate(path: bytes, fd: int) -> int:
+    """path -> path.1 -> … -> path.5; the descriptor to write to. ``fd``: the full file.
+
+    Of many plugins that find the file full, the one that gets its lock rotates. The others write to what they have open, or to
+    the new file when it is there by then: a second rotation would push a file of history out.
+    """
+    try:
+        posix.lockf(fd, posix.F_TLOCK, 0)  # let go by close, and at the process's end
+        ours, there = posix.fstat(fd), posix.stat(path)
+        first = (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)
+    except OSError:
+        return fd
+    for number in range(_KEPT_FILES, 0, -1) if first else ():
         older = path + b".%d" % number
         newer = path + b".%d" % (number - 1) if number > 1 else path
         try:
             posix.rename(newer, older)
         except OSError:
             continue  # not there yet
+    fresh = _open(path)
+    posix.close(fd)
+    return fresh

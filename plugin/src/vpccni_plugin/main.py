@@ -60,10 +60,10 @@ class Session:
         self.trace = Trace(environment.traceparent, environment.container_id)
         self.log = Log()
         self.log.fields = {
-            "containerID": environment.container_id,
+            "trace_id": self.trace.trace_id,
+            "container": environment.container_id,
             "netns": environment.netns,
             "ifname": environment.ifname,
-            "traceID": self.trace.trace_id,
         }
 
     def answer(self) -> Json:
@@ -99,7 +99,7 @@ class Session:
         now = time.time_ns()
         fields: dict[str, Json] = {
             "reason": failure.reason if failure else "",
-            "durationMs": (now - self.started_unix_ns) // 1000 / 1000,
+            "duration_ms": (now - self.started_unix_ns) // 1000 / 1000,
         }
         if failure is None:
             self.log.add("INFO", now, f"{command} done", fields)

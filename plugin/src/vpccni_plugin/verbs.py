@@ -110,7 +110,7 @@ class Call:
                 waited = time.monotonic() - began
                 if exc.reason not in _AWAY or waited >= self.config.ipam_wait:
                     raise
-                self.log.fields["waitedForIpam"] = True
+                self.log.fields["waited_for_ipam"] = True
                 deadline = min(DEADLINES["ADD"], max(1.0, LONGEST_ADD - waited))
             time.sleep(RESTART_PAUSE)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import json
 import os
 import socket
@@ -408,15 +409,17 @@ class TestLog:
     def test_fields(self, plugin: Any, ipam: Any) -> None:
         plugin.run("ADD")
         (line,) = plugin.log_lines()
-        assert line["level"] == "INFO"
+        assert line["level"] == "info"
         assert line["msg"] == "ADD done"
-        assert line["containerID"] == CONTAINER_ID
+        assert line["service"] == "aws-cni"
+        assert line["node"] == os.uname().nodename
+        assert line["container"] == CONTAINER_ID
         assert line["netns"] == "/proc/self/ns/net"
         assert line["ifname"] == "eth0"
         assert line["pod"] == "default/sample-pod"
-        assert line["traceID"] == CONTAINER_ID[:32]
+        assert line["trace_id"] == CONTAINER_ID[:32]
         assert line["reason"] == ""
-        assert line["durationMs"] > 0
+        assert line["duration_ms"] > 0
         assert line["time"].endswith("Z")
 
     def test_trace_of_the_runtime_is_kept(self, plugin: Any, ipam: Any) -> None:
@@ -426,7 +429,7 @@ class TestLog:
         assert metadata["vpccni-parent"] == parent
         assert metadata["traceparent"][:36] == parent[:36]
         assert metadata["traceparent"] != parent
-        assert plugin.log_lines()[0]["traceID"] == "ab" * 16
+        assert plugin.log_lines()[0]["trace_id"] == "ab" * 16
 
     def test_appends_and_makes_its_directory(self, plugin: Any, ipam: Any) -> None:
         log = plugin.folder / "made" / "plugin.log"
@@ -492,6 +495,22 @@ class TestLog:
         assert len(plugin.log_lines()) == 1
         assert Path(f"{plugin.log}.1").stat().st_size == 101 << 20
         assert Path(f"{plugin.log}.2").read_text() == "older"
+
+    def test_many_plugins_at_once_rotate_once(self, plugin: Any, ipam: Any) -> None:
+        """Were each to rotate that finds the file full, the history would be gone after six."""
+        with plugin.log.open("wb") as file:
+            file.truncate(101 << 20)
+        Path(f"{plugin.log}.1").write_text("older")
+        with concurrent.futures.ThreadPoolExecutor(24) as pool:
+            outcomes = list(pool.map(lambda number: plugin.run("STATUS"), range(48)))
+        assert {outcome.status for outcome in outcomes} == {0}
+        files = {path.name: path for path in plugin.folder.glob("plugin.log*")}
+        assert set(files) == {"plugin.log", "plugin.log.1", "plugin.log.2"}
+        assert files["plugin.log.2"].read_text() == "older"
+        with files["plugin.log.1"].open("rb") as full:
+            full.seek(101 << 20)
+            late = full.read().splitlines()
+        assert len(plugin.log_lines()) + len(late) == 48
 
 
 class TestProcess:

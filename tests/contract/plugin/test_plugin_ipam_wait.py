@@ -44,7 +44,7 @@ def test_add_waits(plugin: Any, late_ipam: Any) -> None:
     outcome = plugin.run("ADD", plugin.config(ipamWaitSeconds="30"))
     assert (outcome.status, outcome.json["ips"][0]["address"]) == (0, "10.0.2.33/32")
     assert [method for method, *_ in late_ipam.calls] == ["AddPod"]
-    assert plugin.log_lines()[-1]["waitedForIpam"] is True
+    assert plugin.log_lines()[-1]["waited_for_ipam"] is True
 
 
 def test_other_verbs_do_not_wait(plugin: Any) -> None:

@@ -175,6 +175,12 @@ class Process:
     async def describe(self, timeout: float = 10.0) -> eni_pb2.DescribeResponse:
         return await self._call(self.stub.Describe, eni_pb2.DescribeRequest(), timeout)
 
+    async def inspect(self, timeout: float = 10.0) -> eni_pb2.InspectResponse:
+        return await self._call(self.stub.Inspect, eni_pb2.InspectRequest(), timeout)
+
+    async def check_access(self, timeout: float = 20.0) -> eni_pb2.CheckAccessResponse:
+        return await self._call(self.stub.CheckAccess, eni_pb2.CheckAccessRequest(), timeout)
+
     async def _call(self, method: Any, request: Any, timeout: float) -> Any:
         assert self._channel is not None
         return await self._channel.call(method, request, timeout)

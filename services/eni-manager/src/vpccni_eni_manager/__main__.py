@@ -62,7 +62,16 @@ async def start(life: Lifecycle) -> None:
     bad_settings = _report(values, refused, metrics)
     app = build(values, os.environ, policy, metrics)
     metrics.watch_health(app.health.board)
-    servicer = EniManager(app.describe, app.inventories, app.ensure, app.release, app.clock, bad_settings)
+    servicer = EniManager(
+        app.describe,
+        app.inventories,
+        app.ensure,
+        app.release,
+        app.inspect,
+        app.check_access,
+        app.clock,
+        bad_settings,
+    )
     server = Server(CallInterceptor(SERVICE, metrics, REFUSED_WHILE_DRAINING), app.health.board)
 
     def register(grpc_server: grpc.aio.Server) -> None:

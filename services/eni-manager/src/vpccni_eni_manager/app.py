@@ -21,14 +21,18 @@ from vpccni_eni_manager.adapters import imds as imds_adapter
 from vpccni_eni_manager.adapters.ec2 import Ec2Api
 from vpccni_eni_manager.adapters.ec2_call import Ec2Caller
 from vpccni_eni_manager.adapters.ec2_client import BotoTransport, ClientSettings
+from vpccni_eni_manager.adapters.ec2_dry_run import DryRuns
+from vpccni_eni_manager.adapters.imds_hops import ImdsHops
 from vpccni_eni_manager.adapters.imds_read import read_region
 from vpccni_eni_manager.adapters.journal import FileJournal
 from vpccni_eni_manager.adapters.limits_cache import FileLimitsCache
 from vpccni_eni_manager.adapters.metrics import AwsMetrics
 from vpccni_eni_manager.attach_eni import AttachEni
+from vpccni_eni_manager.check_access import CheckAccess
 from vpccni_eni_manager.create_eni import CreateInSubnet
 from vpccni_eni_manager.describe import Describe
 from vpccni_eni_manager.ensure_capacity import EnsureCapacity
+from vpccni_eni_manager.inspect import Inspect
 from vpccni_eni_manager.inventory import Inventories
 from vpccni_eni_manager.policy import Policy
 from vpccni_eni_manager.release_capacity import ReleaseCapacity
@@ -102,6 +106,8 @@ class App:
     describe: Describe
     ensure: EnsureCapacity
     release: ReleaseCapacity
+    inspect: Inspect
+    check_access: CheckAccess
     watch: WatchInventory
     repair: RepairJournal
     sweep: SweepOrphans
@@ -123,7 +129,8 @@ def build(values: Values, environ: Mapping[str, str], policy: Policy, metrics: M
     imds = imds_adapter.Imds(imds_client, threads[1], health.imds)
     transport = _transport(values, environ, imds_client)
     counts = AwsMetrics(metrics)
-    ec2 = Ec2Api(Ec2Caller(transport, threads[0], clock, counts, health.ec2))
+    caller = Ec2Caller(transport, threads[0], clock, counts, health.ec2)
+    ec2 = Ec2Api(caller)
     journal = FileJournal(state / "journal.json")
     inventories = Inventories(ec2, imds, policy)
     describe = Describe(ec2, FileLimitsCache(state / "instance-limits"), inventories, policy, clock)
@@ -143,6 +150,14 @@ def build(values: Values, environ: Mapping[str, str], policy: Policy, metrics: M
         describe=describe,
         ensure=EnsureCapacity(ec2, inventories, describe, choice, attach, policy, clock, locks, repaired),
         release=ReleaseCapacity(ec2, inventories, remove, choice, policy, counts, clock, locks),
+        inspect=Inspect(caller, inventories, health.board, policy, values.as_text()),
+        check_access=CheckAccess(
+            DryRuns(caller),
+            ImdsHops(imds_adapter.endpoint_from(environ), threads[1]),
+            inventories,
+            policy,
+            clock,
+        ),
         watch=WatchInventory(inventories, Upkeep(ec2, inventories, policy, clock), policy, counts, clock),
         repair=RepairJournal(ec2, inventories, remove, journal, clock, repaired),
         sweep=SweepOrphans(ec2, inventories, journal, policy, counts, clock),

@@ -7,7 +7,9 @@ from typing import Final
 
 from vpccni_api.eni.v1 import eni_pb2
 from vpccni_api.reasons import Reason, ReasonError
+from vpccni_api.version import VERSION
 
+from vpccni_eni_manager.domain.access import Access, SubnetState
 from vpccni_eni_manager.domain.model import (
     AddressMode,
     Eni,
@@ -19,6 +21,7 @@ from vpccni_eni_manager.domain.model import (
     Source,
 )
 from vpccni_eni_manager.ensure_capacity import Grown
+from vpccni_eni_manager.inspect import Overview
 from vpccni_eni_manager.release_capacity import Surplus
 
 _MODES: Final = {
@@ -127,6 +130,50 @@ def inventory(found: Inventory) -> eni_pb2.InventoryResponse:
         source=_SOURCES[found.source],
         generation=found.generation,
         vpc_ipv4_cidrs=found.vpc_ipv4_cidrs,
+    )
+
+
+def _subnet(state: SubnetState) -> eni_pb2.SubnetView:
+    return eni_pb2.SubnetView(
+        subnet_id=state.subnet.subnet_id,
+        availability_zone=state.subnet.availability_zone,
+        cidr=state.subnet.cidr,
+        free=state.subnet.available_ips,
+        is_primary=state.is_primary,
+        refused_why=state.refused_why,
+    )
+
+
+def overview(found: Overview) -> eni_pb2.InspectResponse:
+    return eni_pb2.InspectResponse(
+        version=VERSION,
+        classes=[
+            eni_pb2.ApiClassView(api_class=kind, level=b.level, rate=b.rate, ceiling=b.ceiling, burst=b.burst)
+            for kind, b in found.buckets.items()
+        ],
+        apis=[
+            eni_pb2.ApiView(api=api, calls=count.calls, errors=count.errors, throttled=count.throttled)
+            for api, count in sorted(found.counts.items())
+        ],
+        subnets=[_subnet(state) for state in found.subnets],
+        dependencies=[
+            eni_pb2.DependencyView(name=name, ok=state.ok, reason=state.reason, message=state.message)
+            for name, state in found.dependencies.items()
+        ],
+        settings=dict(found.settings),
+    )
+
+
+def access(found: Access) -> eni_pb2.CheckAccessResponse:
+    return eni_pb2.CheckAccessResponse(
+        actions=[
+            eni_pb2.ActionView(action=one.action, verdict=one.verdict, message=one.message) for one in found.actions
+        ],
+        subnets=[_subnet(state) for state in found.subnets],
+        subnets_error=found.subnets_error,
+        missing_tags=[eni_pb2.MissingTags(eni_id=eni_id, keys=keys) for eni_id, keys in found.missing_tags.items()],
+        imds_hop_limit=found.imds_hop_limit,
+        imds_error=found.imds_error,
     )
 
 

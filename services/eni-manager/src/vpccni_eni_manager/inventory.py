@@ -136,6 +136,16 @@ class Inventories:
         self._subnets |= {one.subnet_id: one for one in found}
         return found
 
+    @property
+    def known_subnets(self) -> tuple[Subnet, ...]:
+        """As EC2 showed them last; none before it was asked."""
+        return tuple(self._subnets.values())
+
+    @property
+    def known_node(self) -> Node | None:
+        """Without asking IMDS."""
+        return self._node
+
     def subnet(self, subnet_id: str) -> Subnet | None:
         return self._subnets.get(subnet_id)
 

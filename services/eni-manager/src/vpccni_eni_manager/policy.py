@@ -18,3 +18,4 @@ class Policy:
     imds_only: bool = False
     leaked_eni_cleanup: bool = True
     custom_networking: bool = False
+    ipv6: bool = False

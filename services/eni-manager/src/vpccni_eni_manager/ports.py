@@ -12,6 +12,7 @@ from typing import Protocol
 from vpccni_api.reasons import ReasonError
 
 from vpccni_eni_manager.domain.attach import Action
+from vpccni_eni_manager.domain.ec2_errors import Ec2Error
 from vpccni_eni_manager.domain.model import AddressMode, Assigned, Eni, InstanceLimits, Node, Subnet
 
 
@@ -27,6 +28,31 @@ class NewEni:
     mode: AddressMode
     count: int
     connection_tracking: Mapping[str, int] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """What a tried call names: real things of this node, so that policies scoped by resource or tag are judged as well."""
+
+    instance_id: str
+    instance_type: str
+    subnet_id: str
+    eni_id: str
+    attachment_id: str
+    security_groups: tuple[str, ...]
+    tags: Mapping[str, str]
+
+
+class DryRuns(Protocol):
+    """Sends an EC2 action as a request that is not carried out; returns what EC2 answered."""
+
+    async def __call__(self, action: str, sample: Sample, deadline: float) -> Ec2Error | None: ...
+
+
+class HopLimit(Protocol):
+    """Hop limit of instance metadata: 1; 2 for two or more; 0: not known."""
+
+    async def __call__(self) -> int: ...
 
 
 class Ec2(Protocol):

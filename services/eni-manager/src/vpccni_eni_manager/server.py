@@ -10,8 +10,10 @@ from vpccni_api.eni.v1 import eni_pb2, eni_pb2_grpc
 from vpccni_kit.clock import Clock
 
 from vpccni_eni_manager import convert
+from vpccni_eni_manager.check_access import CheckAccess
 from vpccni_eni_manager.describe import Describe
 from vpccni_eni_manager.ensure_capacity import EnsureCapacity
+from vpccni_eni_manager.inspect import Inspect
 from vpccni_eni_manager.inventory import Inventories
 from vpccni_eni_manager.release_capacity import ReleaseCapacity
 
@@ -30,6 +32,8 @@ class EniManager(eni_pb2_grpc.EniManagerServicer):
         inventories: Inventories,
         ensure: EnsureCapacity,
         release: ReleaseCapacity,
+        inspect: Inspect,
+        check_access: CheckAccess,
         clock: Clock,
         bad_settings: Mapping[str, str],
     ) -> None:
@@ -37,6 +41,8 @@ class EniManager(eni_pb2_grpc.EniManagerServicer):
         self._inventories = inventories
         self._ensure = ensure
         self._release = release
+        self._inspect = inspect
+        self._check_access = check_access
         self._clock = clock
         self._bad_settings = bad_settings
 
@@ -68,3 +74,9 @@ class EniManager(eni_pb2_grpc.EniManagerServicer):
     ) -> AsyncIterator[eni_pb2.InventoryResponse]:
         async for found in self._inventories.changes():
             yield convert.inventory(found)
+
+    async def Inspect(self, request: eni_pb2.InspectRequest, context: Context) -> eni_pb2.InspectResponse:
+        return convert.overview(self._inspect())
+
+    async def CheckAccess(self, request: eni_pb2.CheckAccessRequest, context: Context) -> eni_pb2.CheckAccessResponse:
+        return convert.access(await self._check_access(self._deadline(context)))

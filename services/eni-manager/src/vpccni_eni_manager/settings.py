@@ -120,6 +120,7 @@ def policy_of(values: Values) -> tuple[Policy, tuple[str, ...]]:
         imds_only=imds_only,
         leaked_eni_cleanup=provisioning and not (values[DISABLE_LEAKED_ENI_CLEANUP] or values[ENABLE_IPV6]),
         custom_networking=values[CUSTOM_NETWORK_CFG],
+        ipv6=values[ENABLE_IPV6],
     )
     return made, refused
 

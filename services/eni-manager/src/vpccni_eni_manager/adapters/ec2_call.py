@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import collections
+import dataclasses
 import logging
 import random
 import time
@@ -15,7 +17,7 @@ from vpccni_kit.clock import Clock
 
 from vpccni_eni_manager.adapters.metrics import AwsMetrics
 from vpccni_eni_manager.domain import bucket, retry
-from vpccni_eni_manager.domain.bucket import ApiClass, api_class
+from vpccni_eni_manager.domain.bucket import ApiClass, Bucket, api_class
 from vpccni_eni_manager.domain.ec2_errors import Ec2Error, Failure
 
 log = logging.getLogger(__name__)
@@ -26,6 +28,15 @@ class Transport(Protocol):
     """One attempt, blocking. Raises Ec2Error."""
 
     def attempt(self, api: str, params: Mapping[str, Any]) -> Answer: ...
+
+
+@dataclasses.dataclass(slots=True)
+class ApiCount:
+    """Of one EC2 action since the start. ``calls``: attempts. ``errors``: throttle replies included."""
+
+    calls: int = 0
+    errors: int = 0
+    throttled: int = 0
 
 
 class Ec2Caller:
@@ -45,6 +56,29 @@ class Ec2Caller:
         self._metrics = metrics
         self._on_outcome = on_outcome
         self._buckets = {kind: bucket.refill(bucket.fresh(kind), clock.monotonic()) for kind in ApiClass}
+        self.counts: collections.defaultdict[str, ApiCount] = collections.defaultdict(ApiCount)
+
+    def buckets(self) -> dict[ApiClass, Bucket]:
+        """As they stand now."""
+        now = self._clock.monotonic()
+        return {kind: bucket.refill(found, now) for kind, found in self._buckets.items()}
+
+    async def try_once(self, api: str, params: Mapping[str, Any], deadline: float) -> Ec2Error | None:
+        """A request that EC2 is sure to refuse: what it answers is no news of EC2's health, and no error to count."""
+        with telemetry.span(f"ec2.{api}", client=True, attributes={**_about(api), "ec2.dry_run": "true"}) as span:
+            try:
+                await self._wait_for_turn(api, deadline, span)
+                self._metrics.requests.labels(api).inc()
+                self.counts[api].calls += 1
+                loop = asyncio.get_running_loop()
+                answer = await loop.run_in_executor(self._threads, self._transport.attempt, api, params)
+            except Ec2Error as error:
+                _end(span, error.request_id, 1)
+                if error.failure is Failure.THROTTLED:
+                    self._throttled(error, 1, span)
+                return error
+            _end(span, str(answer.get("ResponseMetadata", {}).get("RequestId", "")), 1)
+            return None
 
     async def call(self, api: str, params: Mapping[str, Any], deadline: float, *, repeatable: bool = True) -> Answer:
         """One EC2 action. ``repeatable``: sending it twice does no harm. Raises Ec2Error, at the deadline at the latest.
@@ -108,6 +142,7 @@ class Ec2Caller:
 
     async def _attempt(self, api: str, params: Mapping[str, Any]) -> Answer:
         self._metrics.requests.labels(api).inc()
+        self.counts[api].calls += 1
         started = time.perf_counter()
         failed, status = "false", "200"
         try:
@@ -116,6 +151,7 @@ class Ec2Caller:
         except Ec2Error as error:
             failed, status = "true", error.code
             self._metrics.request_errors.labels(api).inc()
+            self.counts[api].errors += 1
             self._metrics.errors.labels(api, error.code).inc()
             raise
         finally:
@@ -125,9 +161,7 @@ class Ec2Caller:
         self, error: Ec2Error, attempt: int, repeatable: bool, deadline: float, span: telemetry.Span
     ) -> retry.Again | retry.GiveUp:
         if error.failure is Failure.THROTTLED:
-            self._metrics.throttled.labels(error.api).inc()
-            self._change_bucket(error.api, bucket.throttled)
-            span.event("throttled", {"attempt": attempt, "aws.request_id": error.request_id})
+            self._throttled(error, attempt, span)
         choice = retry.decide(
             error.failure,
             attempt=attempt,
@@ -138,6 +172,12 @@ class Ec2Caller:
         again = f"again in {choice.delay_s:.2f} s" if isinstance(choice, retry.Again) else "given up"
         log.info("%s, attempt %d, %s", error.message, attempt, again, extra={"reason": str(error.reason)})
         return choice
+
+    def _throttled(self, error: Ec2Error, attempt: int, span: telemetry.Span) -> None:
+        self._metrics.throttled.labels(error.api).inc()
+        self.counts[error.api].throttled += 1
+        self._change_bucket(error.api, bucket.throttled)
+        span.event("throttled", {"attempt": attempt, "aws.request_id": error.request_id})
 
     def _change_bucket(self, api: str, change: Callable[[bucket.Bucket, float], bucket.Bucket]) -> None:
         kind = api_class(api)

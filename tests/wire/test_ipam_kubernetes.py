@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from kube_standin import CNI_NODES, ENI_CONFIGS, NODES, Api
 from vpccni_api.reasons import Reason, ReasonError
+from vpccni_cli.commands import status
+from vpccni_cli.node import Node
 
 _path = pathlib.Path(__file__).with_name("ipam_harness.py")
 _spec = importlib.util.spec_from_file_location("ipam_harness", _path)
@@ -403,6 +405,12 @@ async def with_trunk(world: World, api: Api) -> None:
     await until(there, world.log)
 
 
+def asked(world: World) -> dict[str, Any]:
+    """What `vpccni` sees."""
+    with Node(world.socket, 5) as found:
+        return found.inspect()
+
+
 def test_a_pod_with_security_groups_gets_its_branch_eni() -> None:
     async def body(world: World, api: Api) -> None:
         await api.put(pod_path("plain"), pod("plain"))
@@ -432,6 +440,13 @@ def test_a_pod_with_security_groups_gets_its_branch_eni() -> None:
         assert (result.ips[0].address, result.ips[0].gateway) == ("10.0.9.7/32", "10.0.9.1")
         assert (await world.inspect()).assigned == held, "it takes no address of the pool"
         assert "c-sg" not in world.stored()
+        (branch,) = [view for view in (await world.inspect()).enis if view.branch_vlan]
+        assert (branch.branch_vlan, branch.eni_id, branch.mac) == (7, "eni-branch", "02:00:00:00:bb:01")
+        (line,) = branch.cidrs[0].addresses
+        assert (branch.cidrs[0].cidr, line.state, line.key.container_id) == ("10.0.9.7/32", "assigned", "c-sg")
+        lines = status.lines(await asyncio.to_thread(asked, world))
+        assert "branch ENIs of pods: 1" in lines[0]
+        assert any("eni-branch" in line and line.rstrip().endswith("branch, VLAN 7") for line in lines)
 
         # A restart of ipam keeps it wired, and knows it.
         await world.kill()

@@ -142,7 +142,7 @@ class Ipam:
         )
         self.add_pod = branches
         self.del_pod.branches = branches
-        self.sync.branches = branches.assignments
+        self.sync.branches = self.inspect.branches = branches.assignments
         self.edge.has_trunk = lambda: bool(branches.trunk_mac)
         self.edge.may_have_trunk = self._may_have_trunk
 

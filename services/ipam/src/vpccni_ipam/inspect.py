@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Iterable
 
 from vpccni_api.reasons import ReasonError
 from vpccni_kit.health import Dependency, HealthBoard
 
-from vpccni_ipam.domain.model import AddressState, EniState, PodIdentity, PodKey
+from vpccni_ipam.domain.model import AddressState, Assignment, EniState, PodIdentity, PodKey
 from vpccni_ipam.domain.pool import Pool
 from vpccni_ipam.domain.pool_eni import PoolEni
 from vpccni_ipam.domain.stock import Supply
@@ -53,6 +54,7 @@ class Overview:
     growth: Growth
     dependencies: dict[str, Dependency]
     refusal: ReasonError | None = None  # of an ADD now; None while an address is free
+    branches: tuple[Assignment, ...] = ()  # pods with branch ENIs, which take no address of the pool
 
 
 class Inspect:
@@ -62,6 +64,8 @@ class Inspect:
         self._owner = owner
         self._grow = grow
         self._health = health
+        self.branches: Callable[[], Iterable[Assignment]] = lambda: ()
+        """Pods with branch ENIs."""
 
     def __call__(self) -> Overview:
         owner, pool = self._owner, self._owner.pool
@@ -79,6 +83,7 @@ class Inspect:
             growth=owner.growth,
             dependencies=dict(self._health.dependencies),
             refusal=None if supply.free else owner.why_none(),
+            branches=tuple(self.branches()),
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
@@ -16,7 +17,7 @@ from vpccni_ipam.add_pod import AddCall
 from vpccni_ipam.check_pod import CheckPod
 from vpccni_ipam.convert import from_result, to_identity, to_key, to_mtu, to_pod_call, to_veth_prefix
 from vpccni_ipam.del_pod import DelPod
-from vpccni_ipam.domain.model import Assignment
+from vpccni_ipam.domain.model import AddressState, Assignment, EniState
 from vpccni_ipam.domain.result import compose
 from vpccni_ipam.gc import Gc
 from vpccni_ipam.inspect import AddressLine, EniLines, Inspect
@@ -114,6 +115,7 @@ class IpamServicer(ipam_pb2_grpc.IpamServicer):
         if found.homeless:
             cidrs = [_cidr_view("", False, 1, (line,)) for line in found.homeless]
             enis.append(pb.EniView(eni_id="", state="quarantined", cidrs=cidrs))
+        enis += [_branch_view(item) for item in found.branches]
         return pb.InspectResponse(
             node=self._node_name,
             version=VERSION,
@@ -212,6 +214,20 @@ def _address_view(line: AddressLine) -> pb.AddressView:
 
 def _cidr_view(cidr: str, is_prefix: bool, size: int, lines: tuple[AddressLine, ...]) -> pb.CidrView:
     return pb.CidrView(cidr=cidr, is_prefix=is_prefix, size=size, addresses=[_address_view(line) for line in lines])
+
+
+def _branch_view(item: Assignment) -> pb.EniView:
+    assert item.branch is not None
+    since = item.assigned_unix_ns / 1e9
+    line = AddressLine(item.address, AddressState.ASSIGNED, "", item.eni_id, since, item.key, item.pod)
+    whole = f"{item.address}/{ipaddress.ip_address(item.address).max_prefixlen}"
+    return pb.EniView(
+        eni_id=item.eni_id,
+        mac=item.branch.mac,
+        state=str(EniState.USABLE),
+        branch_vlan=item.branch.vlan_id,
+        cidrs=[_cidr_view(whole, False, 1, (line,))],
+    )
 
 
 def _eni_view(lines: EniLines) -> pb.EniView:

@@ -90,14 +90,13 @@ def _interface(
 
 def _described(eni: dict[str, Any], cidr: dict[str, Any], line: dict[str, Any]) -> list[str]:
     key = line["key"]
+    routes = f"table {eni['route_table'] or 'main'}, device {eni['network_card']}/{eni['device_number']}"
     return [
         *text.field(
             "address", f"{line['address']} of {cidr['cidr'] or '-'}, assigned {text.since(line['since_unix_s'])} ago"
         ),
         *text.field("ENI", f"{eni['eni_id'] or 'not known'} ({eni['state']}) in {eni['subnet_id'] or '-'}"),
-        *text.field(
-            "routes", f"table {eni['route_table'] or 'main'}, device {eni['network_card']}/{eni['device_number']}"
-        ),
+        *text.field("routes", f"branch ENI, VLAN {eni['branch_vlan']} of the trunk" if eni["branch_vlan"] else routes),
         *text.field("interface", f"{key['ifname']} in container {key['container_id']}, network {key['network_name']}"),
     ]
 

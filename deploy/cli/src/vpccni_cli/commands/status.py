@@ -51,7 +51,7 @@ def lines(found: dict[str, Any]) -> list[str]:
     settings = found["settings"]
     shown = " ".join(f"{name}={settings[name]}" for name in _TARGETS if settings.get(name))
     return [
-        *text.field("node", f"{found['node'] or '-'}, ipam {found['version']}, {len(found['enis'])} ENIs"),
+        *text.field("node", f"{found['node'] or '-'}, ipam {found['version']}, {_eni_counts(found['enis'])}"),
         *text.field("addresses", f"{counts} ({over})"),
         *growth(found.get("growth", {})),
         *dependencies(found["dependencies"]),
@@ -59,6 +59,12 @@ def lines(found: dict[str, Any]) -> list[str]:
         "",
         *enis(found),
     ]
+
+
+def _eni_counts(enis: list[dict[str, Any]]) -> str:
+    """A pod's branch ENI is on the trunk's link, none of those that are attached to the instance."""
+    branches = sum(bool(eni["branch_vlan"]) for eni in enis)
+    return f"{len(enis) - branches} ENIs" + (f", branch ENIs of pods: {branches}" if branches else "")
 
 
 def growth(view: dict[str, Any]) -> list[str]:
@@ -89,13 +95,14 @@ def enis(found: dict[str, Any]) -> list[str]:
         used = sum(1 for cidr in eni["cidrs"] for a in cidr["addresses"] if a.get("key", {}).get("container_id"))
         size = sum(cidr["size"] for cidr in eni["cidrs"])
         kind = [name for name in ("primary", "trunk", "efa") if eni[f"is_{name}"]]
+        kind += [f"branch, VLAN {eni['branch_vlan']}"] if eni["branch_vlan"] else []
         prefixes = sum(cidr["is_prefix"] for cidr in eni["cidrs"])
         rows.append(
             (
                 eni["eni_id"] or "(not known)",
                 eni["state"],
-                f"{eni['network_card']}/{eni['device_number']}",
-                str(eni["route_table"] or "main"),
+                "-" if eni["branch_vlan"] else f"{eni['network_card']}/{eni['device_number']}",
+                "-" if eni["branch_vlan"] else str(eni["route_table"] or "main"),
                 f"{used}/{size}",
                 str(prefixes),
                 eni["primary_ip"] or "-",

@@ -189,7 +189,7 @@ class CidrView(_message.Message):
     def __init__(self, cidr: _Optional[str] = ..., is_prefix: _Optional[bool] = ..., size: _Optional[int] = ..., addresses: _Optional[_Iterable[_Union[AddressView, _Mapping]]] = ...) -> None: ...
 
 class EniView(_message.Message):
-    __slots__ = ("eni_id", "mac", "device_number", "network_card", "subnet_id", "primary_ip", "is_primary", "is_trunk", "is_efa", "excluded", "route_table", "state", "cidrs")
+    __slots__ = ("eni_id", "mac", "device_number", "network_card", "subnet_id", "primary_ip", "is_primary", "is_trunk", "is_efa", "excluded", "route_table", "state", "cidrs", "branch_vlan")
     ENI_ID_FIELD_NUMBER: _ClassVar[int]
     MAC_FIELD_NUMBER: _ClassVar[int]
     DEVICE_NUMBER_FIELD_NUMBER: _ClassVar[int]
@@ -203,6 +203,7 @@ class EniView(_message.Message):
     ROUTE_TABLE_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     CIDRS_FIELD_NUMBER: _ClassVar[int]
+    BRANCH_VLAN_FIELD_NUMBER: _ClassVar[int]
     eni_id: str
     mac: str
     device_number: int
@@ -216,7 +217,8 @@ class EniView(_message.Message):
     route_table: int
     state: str
     cidrs: _containers.RepeatedCompositeFieldContainer[CidrView]
-    def __init__(self, eni_id: _Optional[str] = ..., mac: _Optional[str] = ..., device_number: _Optional[int] = ..., network_card: _Optional[int] = ..., subnet_id: _Optional[str] = ..., primary_ip: _Optional[str] = ..., is_primary: _Optional[bool] = ..., is_trunk: _Optional[bool] = ..., is_efa: _Optional[bool] = ..., excluded: _Optional[bool] = ..., route_table: _Optional[int] = ..., state: _Optional[str] = ..., cidrs: _Optional[_Iterable[_Union[CidrView, _Mapping]]] = ...) -> None: ...
+    branch_vlan: int
+    def __init__(self, eni_id: _Optional[str] = ..., mac: _Optional[str] = ..., device_number: _Optional[int] = ..., network_card: _Optional[int] = ..., subnet_id: _Optional[str] = ..., primary_ip: _Optional[str] = ..., is_primary: _Optional[bool] = ..., is_trunk: _Optional[bool] = ..., is_efa: _Optional[bool] = ..., excluded: _Optional[bool] = ..., route_table: _Optional[int] = ..., state: _Optional[str] = ..., cidrs: _Optional[_Iterable[_Union[CidrView, _Mapping]]] = ..., branch_vlan: _Optional[int] = ...) -> None: ...
 
 class GrowthView(_message.Message):
     __slots__ = ("active", "since_unix_s", "last_reason", "last_message", "waiting_adds", "candidates", "add_reason", "add_message")

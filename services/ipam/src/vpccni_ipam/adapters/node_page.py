@@ -10,7 +10,7 @@ from typing import Final
 from vpccni_api.reasons import REASON_INFO, Reason, ReasonError
 from vpccni_api.version import VERSION
 
-from vpccni_ipam.domain.model import AddressState
+from vpccni_ipam.domain.model import AddressState, Assignment
 from vpccni_ipam.inspect import AddressLine, CidrLines, EniLines, Overview
 from vpccni_ipam.recent import AddRecord
 
@@ -47,6 +47,8 @@ def node_page(
         " ".join(f"<i class={state}></i> {state}" for state in _STATES),
         *(_eni(lines, now_unix) for lines in found.enis),
     ]
+    if found.branches:
+        parts.append(_branches(found.branches, now_unix))
     if found.homeless:
         parts.append(_block("Addresses of ENIs that are not known", "", found.homeless, 0, now_unix))
     parts += [
@@ -131,6 +133,16 @@ def _eni(lines: EniLines, now_unix: float) -> str:
 
 def _prefix(cidr: CidrLines, now_unix: float) -> str:
     return _block("", cidr.cidr, cidr.addresses, cidr.size - len(cidr.addresses), now_unix)
+
+
+def _branches(items: tuple[Assignment, ...], now_unix: float) -> str:
+    rows = [(f"{item.pod.namespace}/{item.pod.name}", _branch(item, now_unix)) for item in items]
+    return _rows("Pods with branch ENIs", rows)
+
+
+def _branch(item: Assignment, now_unix: float) -> str:
+    vlan = item.branch.vlan_id if item.branch else "-"
+    return escape(f"{item.address}, {item.eni_id}, VLAN {vlan}, {_age(item.assigned_unix_ns / 1e9, now_unix)}")
 
 
 def _block(head: str, about: str, lines: tuple[AddressLine, ...], unused: int, now_unix: float) -> str:

@@ -14,6 +14,7 @@ from vpccni_ipam.domain.targets import (
     is_low,
     over_addresses,
     over_prefixes,
+    pods_by_formula,
     short_addresses,
     short_prefixes,
 )
@@ -219,6 +220,28 @@ def test_case_86_unmanaged_enis_and_the_place_of_a_trunk_to_come_are_no_room() -
     assert room_left(Slots(limits, 4, reserved_enis=0), held_by_pool, 1).new_enis == 1
     trunk = PoolEni(EniFacts("t", device_number=2, interface_type="trunk"), 3, EniState.USABLE, 0, 3)
     assert room_left(Slots(limits, 4), [*held_by_pool, trunk], 0) == Room(18, 1, 9)
+
+
+@pytest.mark.parametrize(
+    ("limits", "max_enis", "trunk", "custom", "prefixes", "pods"),
+    [
+        pytest.param(InstanceLimits(3, 4), 3, 0, False, False, 11, id="t3.small"),
+        pytest.param(InstanceLimits(3, 10), 3, 0, False, False, 29, id="m5.large"),
+        pytest.param(InstanceLimits(8, 30), 8, 0, False, False, 234, id="m4.4xlarge"),
+        pytest.param(InstanceLimits(3, 10), 3, 0, True, False, 20, id="custom networking: not the primary ENI"),
+        pytest.param(InstanceLimits(3, 10), 2, 0, False, False, 20, id="MAX_ENI"),
+        pytest.param(InstanceLimits(3, 10), 3, 1, True, False, 11, id="a trunk to come as well"),
+        pytest.param(InstanceLimits(1, 10), 1, 0, True, False, 2, id="nothing but the primary ENI"),
+        pytest.param(InstanceLimits(3, 4), 3, 0, False, True, 146, id="prefixes"),
+        pytest.param(InstanceLimits(3, 4), 3, 0, True, True, 98, id="prefixes and custom networking"),
+        pytest.param(InstanceLimits(3, 10), 3, 0, False, True, 250, id="prefixes: what kubelet runs at most"),
+    ],
+)
+def test_pods_by_formula(
+    limits: InstanceLimits, max_enis: int, trunk: int, custom: bool, prefixes: bool, pods: int
+) -> None:
+    enis = Slots(limits, max_enis, trunk).pod_enis(without_primary=custom)
+    assert pods_by_formula(limits, enis, prefixes=prefixes) == pods
 
 
 def test_servable_counts_what_is_there_on_its_way_cooling_and_can_be_grown() -> None:

@@ -56,13 +56,13 @@ def node_config(environ: Mapping[str, str], limits: EniLimits, *, max_pods: int 
         raise ReasonError(Reason.CONFIG_INVALID, "; ".join(map(str, values.bad)))
     prefixes = values[PREFIXES] and limits.prefixes_supported
     known_limits = InstanceLimits(limits.max_enis, limits.ipv4_per_eni, limits.prefixes_supported)
+    max_enis = min(values[MAX_ENI] or limits.max_enis, limits.max_enis)
     targets = Targets(
         warm_eni=values[WARM_ENI],
         warm_ip=values[WARM_IP],
         minimum_ip=values[MINIMUM_IP],
         warm_prefix=values[WARM_PREFIX],
         prefixes=prefixes,
-        max_pods=max_pods or pods_by_formula(known_limits, prefixes=prefixes),
+        max_pods=max_pods or pods_by_formula(known_limits, max_enis, prefixes=prefixes),
     )
-    max_enis = min(values[MAX_ENI] or limits.max_enis, limits.max_enis)
     return NodeConfig(targets, known_limits, max_enis, float(values[COOLDOWN]))

@@ -230,10 +230,12 @@ class Ipam:
         if prefixes and not limits.prefixes_supported:
             log.warning("%s has no prefixes; using secondary addresses", facts.instance_type)
             prefixes = False
-        max_pods = self.values[s.MAX_PODS] or self.edge.pod_capacity or pods_by_formula(limits, prefixes=prefixes)
-        targets = dataclasses.replace(self.config.targets, prefixes=prefixes, max_pods=max_pods)
         trunk_to_come = self.edge.pods is not None and limits.trunking_compatible
         slots = Slots(limits, min(self.values[s.MAX_ENI] or limits.max_enis, limits.max_enis), int(trunk_to_come))
+        pod_enis = slots.pod_enis(without_primary=self.values[s.CUSTOM_NETWORK_CFG])
+        formula = pods_by_formula(limits, pod_enis, prefixes=prefixes)
+        max_pods = self.values[s.MAX_PODS] or self.edge.pod_capacity or formula
+        targets = dataclasses.replace(self.config.targets, prefixes=prefixes, max_pods=max_pods)
         self.grow.configured = self.shrink.configured = targets
         self.owner.pool.set_mode(prefixes=prefixes)
         self.grow.slots = slots

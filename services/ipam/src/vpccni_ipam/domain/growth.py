@@ -20,6 +20,10 @@ class Slots:
     max_enis: int
     reserved_enis: int = 0
 
+    def pod_enis(self, *, without_primary: bool) -> int:
+        """ENIs whose addresses pods can get. ``without_primary``: under custom networking the primary ENI's are not used."""
+        return max(0, self.max_enis - self.reserved_enis - without_primary)
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Room:

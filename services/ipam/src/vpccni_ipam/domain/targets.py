@@ -18,9 +18,10 @@ MOST_PODS: Final = 250
 """What kubelet is recommended to run at most on any node with prefixes."""
 
 
-def pods_by_formula(limits: InstanceLimits, *, prefixes: bool) -> int:
-    """Pods that the instance type has addresses for; 2 for those on the host network (the original's max-pods table)."""
-    slots = limits.max_enis * limits.slots_per_eni
+def pods_by_formula(limits: InstanceLimits, enis: int, *, prefixes: bool) -> int:
+    """Pods that ``enis`` ENIs of this instance type have addresses for (``Slots.pod_enis``); and 2 on the host network (the
+    original's max-pods table)."""
+    slots = enis * limits.slots_per_eni
     return min(slots * PREFIX_SIZE + 2, MOST_PODS) if prefixes else slots + 2
 
 

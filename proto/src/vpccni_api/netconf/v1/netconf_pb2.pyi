@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class HostSpec(_message.Message):
-    __slots__ = ("primary_mac", "primary_ip", "vpc_cidrs", "node_port_support", "external_snat", "randomize_snat", "exclude_snat_cidrs", "external_service_cidrs", "veth_prefix", "connmark", "eni_mtu", "configure_rp_filter", "ipv6", "pod_eni_strict", "disable_tcp_early_demux", "v4_egress", "v6_egress")
+    __slots__ = ("primary_mac", "primary_ip", "vpc_cidrs", "node_port_support", "external_snat", "randomize_snat", "exclude_snat_cidrs", "external_service_cidrs", "veth_prefix", "connmark", "eni_mtu", "configure_rp_filter", "ipv6", "pod_eni_strict", "disable_tcp_early_demux", "v4_egress", "v6_egress", "egress_ip")
     PRIMARY_MAC_FIELD_NUMBER: _ClassVar[int]
     PRIMARY_IP_FIELD_NUMBER: _ClassVar[int]
     VPC_CIDRS_FIELD_NUMBER: _ClassVar[int]
@@ -25,6 +25,7 @@ class HostSpec(_message.Message):
     DISABLE_TCP_EARLY_DEMUX_FIELD_NUMBER: _ClassVar[int]
     V4_EGRESS_FIELD_NUMBER: _ClassVar[int]
     V6_EGRESS_FIELD_NUMBER: _ClassVar[int]
+    EGRESS_IP_FIELD_NUMBER: _ClassVar[int]
     primary_mac: str
     primary_ip: str
     vpc_cidrs: _containers.RepeatedScalarFieldContainer[str]
@@ -42,7 +43,8 @@ class HostSpec(_message.Message):
     disable_tcp_early_demux: bool
     v4_egress: bool
     v6_egress: bool
-    def __init__(self, primary_mac: _Optional[str] = ..., primary_ip: _Optional[str] = ..., vpc_cidrs: _Optional[_Iterable[str]] = ..., node_port_support: _Optional[bool] = ..., external_snat: _Optional[bool] = ..., randomize_snat: _Optional[str] = ..., exclude_snat_cidrs: _Optional[_Iterable[str]] = ..., external_service_cidrs: _Optional[_Iterable[str]] = ..., veth_prefix: _Optional[str] = ..., connmark: _Optional[int] = ..., eni_mtu: _Optional[int] = ..., configure_rp_filter: _Optional[bool] = ..., ipv6: _Optional[bool] = ..., pod_eni_strict: _Optional[bool] = ..., disable_tcp_early_demux: _Optional[bool] = ..., v4_egress: _Optional[bool] = ..., v6_egress: _Optional[bool] = ...) -> None: ...
+    egress_ip: str
+    def __init__(self, primary_mac: _Optional[str] = ..., primary_ip: _Optional[str] = ..., vpc_cidrs: _Optional[_Iterable[str]] = ..., node_port_support: _Optional[bool] = ..., external_snat: _Optional[bool] = ..., randomize_snat: _Optional[str] = ..., exclude_snat_cidrs: _Optional[_Iterable[str]] = ..., external_service_cidrs: _Optional[_Iterable[str]] = ..., veth_prefix: _Optional[str] = ..., connmark: _Optional[int] = ..., eni_mtu: _Optional[int] = ..., configure_rp_filter: _Optional[bool] = ..., ipv6: _Optional[bool] = ..., pod_eni_strict: _Optional[bool] = ..., disable_tcp_early_demux: _Optional[bool] = ..., v4_egress: _Optional[bool] = ..., v6_egress: _Optional[bool] = ..., egress_ip: _Optional[str] = ...) -> None: ...
 
 class ApplyHostRequest(_message.Message):
     __slots__ = ("host",)
@@ -143,8 +145,20 @@ class BranchSpec(_message.Message):
     strict: bool
     def __init__(self, vlan_id: _Optional[int] = ..., mac: _Optional[str] = ..., subnet_cidr: _Optional[str] = ..., gateway: _Optional[str] = ..., trunk_mac: _Optional[str] = ..., strict: _Optional[bool] = ...) -> None: ...
 
+class EgressSpec(_message.Message):
+    __slots__ = ("address", "host_veth", "host_mac", "mac")
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    HOST_VETH_FIELD_NUMBER: _ClassVar[int]
+    HOST_MAC_FIELD_NUMBER: _ClassVar[int]
+    MAC_FIELD_NUMBER: _ClassVar[int]
+    address: str
+    host_veth: str
+    host_mac: str
+    mac: str
+    def __init__(self, address: _Optional[str] = ..., host_veth: _Optional[str] = ..., host_mac: _Optional[str] = ..., mac: _Optional[str] = ...) -> None: ...
+
 class PodSpec(_message.Message):
-    __slots__ = ("container_id", "ifname", "netns", "host_veth", "address", "route_table", "mtu", "index", "branch", "namespace", "name")
+    __slots__ = ("container_id", "ifname", "netns", "host_veth", "address", "route_table", "mtu", "index", "branch", "namespace", "name", "egress")
     CONTAINER_ID_FIELD_NUMBER: _ClassVar[int]
     IFNAME_FIELD_NUMBER: _ClassVar[int]
     NETNS_FIELD_NUMBER: _ClassVar[int]
@@ -156,6 +170,7 @@ class PodSpec(_message.Message):
     BRANCH_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
+    EGRESS_FIELD_NUMBER: _ClassVar[int]
     container_id: str
     ifname: str
     netns: str
@@ -167,7 +182,8 @@ class PodSpec(_message.Message):
     branch: BranchSpec
     namespace: str
     name: str
-    def __init__(self, container_id: _Optional[str] = ..., ifname: _Optional[str] = ..., netns: _Optional[str] = ..., host_veth: _Optional[str] = ..., address: _Optional[str] = ..., route_table: _Optional[int] = ..., mtu: _Optional[int] = ..., index: _Optional[int] = ..., branch: _Optional[_Union[BranchSpec, _Mapping]] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
+    egress: EgressSpec
+    def __init__(self, container_id: _Optional[str] = ..., ifname: _Optional[str] = ..., netns: _Optional[str] = ..., host_veth: _Optional[str] = ..., address: _Optional[str] = ..., route_table: _Optional[int] = ..., mtu: _Optional[int] = ..., index: _Optional[int] = ..., branch: _Optional[_Union[BranchSpec, _Mapping]] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ..., egress: _Optional[_Union[EgressSpec, _Mapping]] = ...) -> None: ...
 
 class SetupPodRequest(_message.Message):
     __slots__ = ("pod",)
@@ -248,12 +264,14 @@ class ObservedPod(_message.Message):
     def __init__(self, host_veth: _Optional[str] = ..., address: _Optional[str] = ..., route_table: _Optional[int] = ..., link: _Optional[bool] = ..., route: _Optional[bool] = ..., to_rule: _Optional[bool] = ..., from_rule: _Optional[bool] = ...) -> None: ...
 
 class ObserveResponse(_message.Message):
-    __slots__ = ("pods", "host_links")
+    __slots__ = ("pods", "host_links", "egress_addresses")
     PODS_FIELD_NUMBER: _ClassVar[int]
     HOST_LINKS_FIELD_NUMBER: _ClassVar[int]
+    EGRESS_ADDRESSES_FIELD_NUMBER: _ClassVar[int]
     pods: _containers.RepeatedCompositeFieldContainer[ObservedPod]
     host_links: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, pods: _Optional[_Iterable[_Union[ObservedPod, _Mapping]]] = ..., host_links: _Optional[_Iterable[str]] = ...) -> None: ...
+    egress_addresses: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, pods: _Optional[_Iterable[_Union[ObservedPod, _Mapping]]] = ..., host_links: _Optional[_Iterable[str]] = ..., egress_addresses: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class WatchDriftRequest(_message.Message):
     __slots__ = ()

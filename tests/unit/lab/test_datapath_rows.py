@@ -56,10 +56,17 @@ def test_sources_outside_the_vpc_follow_the_setting(setting: rows.Setting, inter
 
 def test_every_eni_has_a_node_port_and_the_last_is_elsewhere() -> None:
     plans = {plan.name: plan for plan in rows.rows(PLACE, OFF)}
-    for number, name in enumerate(("pod on eth0", "pod on eth1", "pod of another node")):
-        (question,) = plans[f"internet -> NodePort -> {name}"].questions
+    ways = (
+        " -> pod on eth0",
+        " -> pod on eth1",
+        ", translated -> pod on eth0",
+        ", translated -> pod on eth1",
+        " -> pod of another node",
+    )
+    for number, way in enumerate(ways):
+        (question,) = plans[f"internet -> NodePort{way}"].questions
         assert question.probe.target == ("203.0.113.1", rows.NODE_PORT + number)
-        assert question.source == ("10.0.1.1" if number == 2 else "198.51.100.10")
+        assert question.source == ("10.0.1.1" if number >= 2 else "198.51.100.10")
     (question,) = plans["internet -> hostPort"].questions
     assert question.probe.target == ("203.0.113.1", rows.HOST_PORT)
 
@@ -103,7 +110,7 @@ def test_services_as_kube_proxy_writes_them() -> None:
     assert f"-A KUBE-SERVICES -p tcp -m tcp --dport 30101 -j DNAT --to-destination 10.0.1.12:{PORT}" in text
     program, text = rows.service_rules(PLACE, "nftables")
     assert program == "nft -f -"
-    assert f"fib daddr type local udp dport 30102 meta mark set meta mark or 0x4000 dnat to 10.0.2.11:{PORT}" in text
+    assert f"fib daddr type local udp dport 30104 meta mark set meta mark or 0x4000 dnat to 10.0.2.11:{PORT}" in text
     six = dataclasses.replace(
         PLACE, node=party("a", "2001:db8::1", "a"), pods=(party("p0", "2001:db8::7", "a", "eth0"),)
     )

@@ -30,6 +30,8 @@ BACKENDS: Final[Mapping[str, str]] = {
     "nftables": "nftables",
 }
 """Node name -> packet filter."""
+FILTERS: Final[Mapping[str, str]] = {"legacy": "legacy", "nft": "nft", "nftables": "nft"}
+"""Node name -> what its ``iptables`` is."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -58,7 +60,6 @@ MODES: Final = (
 
 def spec_of(mode: Mode, name: str) -> LabSpec:
     """The lab of one mode. Pools are filled as pods ask, so that no time goes into warm addresses."""
-    filters = {"legacy": "legacy", "nft": "nft", "nftables": "nft"}
     nodes = [
         NodeSpec(
             node,
@@ -66,7 +67,7 @@ def spec_of(mode: Mode, name: str) -> LabSpec:
             mode.instance_type,
             ipv6=int(mode.six),
             env={"VPCCNI_NETCONF_PACKET_FILTER": backend},
-            iptables=filters[node],
+            iptables=FILTERS[node],
         )
         for number, (node, backend) in enumerate(BACKENDS.items())
     ]

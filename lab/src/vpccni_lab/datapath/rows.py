@@ -15,7 +15,8 @@ from vpccni_lab.demo.expect import Party, Question, RowPlan
 from vpccni_lab.probe.reach import PORT, Endpoint, Probe
 
 NODE_PORT: Final = 30100
-"""NodePort of the node's first pod; its other pods' follow, the last is of a pod on another node."""
+"""NodePort of the node's first pod, its other pods' follow; then the same with the source translated, and one of a pod on
+another node."""
 HOST_PORT: Final = 8080
 
 
@@ -38,7 +39,13 @@ SETTINGS: Final = (
     Setting("SNAT hashrandom", (("AWS_VPC_K8S_CNI_RANDOMIZESNAT", "hashrandom"),), paths=False),
     Setting("SNAT none", (("AWS_VPC_K8S_CNI_RANDOMIZESNAT", "none"),), ports="kept", paths=False),
 )
-SETTINGS6: Final = (Setting("IPv6", ports=""), Setting("IPv6, SNAT off", SETTINGS[1].env, snat=False, ports=""))
+SETTINGS6: Final = (
+    Setting("IPv6", ports=""),
+    *(
+        Setting(f"IPv6, {name}", SETTINGS[at].env, snat=False, ports="")
+        for at, name in ((1, "SNAT off"), (2, "excluded CIDR"))
+    ),
+)
 VARIABLES: Final = tuple(dict.fromkeys(name for setting in SETTINGS for name, _ in setting.env))
 
 
@@ -63,17 +70,19 @@ class Place:
 
 
 def node_ports(place: Place) -> list[tuple[int, Party, bool]]:
-    """(port, pod, whether the source is translated): Services of the node, the last with its pod on the other node."""
-    own = [(NODE_PORT + number, pod, False) for number, pod in enumerate(place.pods)]
-    return [*own, (NODE_PORT + len(own), place.their[0], True)]
+    """(port, pod, whether the source is translated, as with externalTrafficPolicy Cluster): the node's Services, the last with
+    its pod on the other node."""
+    pods = [*((pod, False) for pod in place.pods), *((pod, True) for pod in (*place.pods, place.their[0]))]
+    return [(NODE_PORT + number, pod, translated) for number, (pod, translated) in enumerate(pods)]
 
 
 def rows(place: Place, setting: Setting) -> list[RowPlan]:
     """Every row of one node under one setting."""
-    return [*_inside(place), *_outside(place, setting), *_inwards(place), *port_rows(place, setting)]
+    return [*inside(place), *outside(place, setting), *inwards(place), *port_rows(place, setting)]
 
 
-def _inside(place: Place) -> list[RowPlan]:
+def inside(place: Place) -> list[RowPlan]:
+    """Paths that stay in the VPC."""
     own, nodes = "own address", "node's address"
     local = (*place.pods, *place.mates)
     straight = [(a, b) for a, b in itertools.product(place.pods, place.their) if a.eni == b.eni]
@@ -91,7 +100,8 @@ def _inside(place: Place) -> list[RowPlan]:
     ]
 
 
-def _outside(place: Place, setting: Setting) -> list[RowPlan]:
+def outside(place: Place, setting: Setting) -> list[RowPlan]:
+    """From pods to what is outside the VPC, and from there."""
     node = place.node.endpoint.address
     if place.six:
         return [
@@ -118,30 +128,40 @@ def _outside(place: Place, setting: Setting) -> list[RowPlan]:
     ]
 
 
-def _inwards(place: Place) -> list[RowPlan]:
-    plans = []
-    for port, pod, translated in node_ports(place):
-        name = "pod of another node" if translated else f"pod on {pod.eni}"
-        source = place.node if translated else place.internet
-        says = "node's address" if translated else "internet host"
-        question = _to(place.internet, pod, place.public, port, source.endpoint.address)
-        plans.append(RowPlan(f"internet -> NodePort -> {name}", says, (question,)))
-    target, address = place.pods[0], place.node.endpoint.address
-    plans += [
+def inwards(place: Place, *, untranslated: bool = True) -> list[RowPlan]:
+    """To pods by ports of their node. ``untranslated``: whether pods can be reached without the node's address as source (where
+    the node itself reaches its pods through the VPC, a foreign source does not get past the source/destination check)."""
+    internet, address = place.internet, place.node.endpoint.address
+    plans = [_node_port_row(place, port, pod, translated, untranslated) for port, pod, translated in node_ports(place)]
+    outsiders = ((internet, place.public), *((party, address) for party in (place.other, *place.their)))
+    first, *others = [
+        _to(party, place.pods[0], to, HOST_PORT, party.endpoint.address if untranslated else "")
+        for party, to in outsiders
+    ]
+    lost = "" if untranslated else "nothing arrives"
+    return [
+        *plans,
+        RowPlan("internet -> hostPort", lost or "internet host", (first,)),
+        RowPlan("another node, its pods -> hostPort", lost or "own address", tuple(others)),
         RowPlan(
-            "internet -> hostPort",
-            "internet host",
-            (_to(place.internet, target, place.public, HOST_PORT, place.internet.endpoint.address),),
-        ),
-        RowPlan(
-            "another node, its pods -> hostPort",
-            "own address",
-            tuple(
-                _to(party, target, address, HOST_PORT, party.endpoint.address) for party in (place.other, *place.their)
-            ),
+            "node -> hostPort of its own",
+            "node's address",
+            (_to(place.node, place.pods[0], address, HOST_PORT, address),),
         ),
     ]
-    return plans
+
+
+def _node_port_row(place: Place, port: int, pod: Party, translated: bool, untranslated: bool) -> RowPlan:
+    local = pod.node == place.node.node
+    name = f"internet -> NodePort{', translated' if translated and local else ''} -> "
+    name += f"pod on {pod.eni}" if local else "pod of another node"
+    if translated:
+        says, source = "node's address", place.node.endpoint.address
+    elif untranslated:
+        says, source = "internet host", place.internet.endpoint.address
+    else:
+        says, source = "nothing arrives", ""
+    return RowPlan(name, says, (_to(place.internet, pod, place.public, port, source),))
 
 
 def port_rows(place: Place, setting: Setting) -> list[RowPlan]:
@@ -232,6 +252,8 @@ def _nft(ports: Sequence[tuple[int, str, bool]], *, six: bool) -> str:
         rules.append(f"    fib daddr type local {protocol} dport {port} {mark}dnat to {target}")
     return "\n".join(
         [
+            f"table {family} kube-proxy",
+            f"delete table {family} kube-proxy",
             f"table {family} kube-proxy {{",
             "  chain nat-prerouting {",
             "    type nat hook prerouting priority dstnat; policy accept;",

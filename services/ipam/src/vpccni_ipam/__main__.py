@@ -7,7 +7,6 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable
 from typing import Final
 
 from vpccni_api.ipam.v1 import ipam_pb2_grpc
@@ -24,10 +23,8 @@ from vpccni_ipam import settings as s
 from vpccni_ipam.adapters.branch_files import BranchFiles
 from vpccni_ipam.adapters.checkpoint_file import CheckpointFile
 from vpccni_ipam.adapters.eni_client import EniClient
-from vpccni_ipam.adapters.introspection import Introspection, Page, enis_page
-from vpccni_ipam.adapters.metrics import PoolCollector, StartUpTimes, install
+from vpccni_ipam.adapters.metrics import PoolCollector, StartUpTimes
 from vpccni_ipam.adapters.netconf_client import NetconfClient
-from vpccni_ipam.adapters.node_page import node_page
 from vpccni_ipam.adapters.pending_dels import PendingDelDirectory
 from vpccni_ipam.add_pod import AddCall, AddPod
 from vpccni_ipam.check_pod import CheckPod
@@ -46,6 +43,7 @@ from vpccni_ipam.kernel_sync import KernelSync
 from vpccni_ipam.kubernetes_edge import KubernetesEdge
 from vpccni_ipam.links import EniManagerLink, NetconfLink
 from vpccni_ipam.owner import PoolOwner
+from vpccni_ipam.pages import Pages
 from vpccni_ipam.pod_eni import Add, OwnPods, PodEni
 from vpccni_ipam.pod_locks import PodLocks
 from vpccni_ipam.ports import Drift
@@ -122,7 +120,7 @@ class Ipam:
             veth_prefix=values[s.VETHPREFIX],
             node_name=values[s.MY_NODE_NAME],
             settings_text=values.as_text(),
-            counted=self._counted,
+            counted=self.tally.asked,
             recent=self.recent,
         )
 
@@ -181,7 +179,7 @@ class Ipam:
         self.life.on_drain(lambda: server.drain(_DRAIN_S))
         self.life.on_drain(self.netconf.close)
         self.life.on_drain(self.manager.close)
-        await self._pages()
+        await self._show()
         self.edge.start(self.life.spawn)
         self.life.spawn(self._run(start_up), "keeper")
         links = (
@@ -250,49 +248,16 @@ class Ipam:
             if self.values[setting]:
                 log.warning("setting %s has no effect in this version", setting.name, extra={"setting": setting.name})
 
-    async def _pages(self) -> None:
-        """Metrics and introspection; a taken port is said and does not stop the node."""
-        if not self.values[s.DISABLE_METRICS]:
-            self.metrics.watch_health(self.health)
-            collector = PoolCollector(
-                self.owner, self.grow, self.tally, lambda: self.enis.unmanaged, self.pending.count
-            )
-            install(self.metrics, collector, self.tally)
-            try:
-                self.metrics.serve(self.values[s.METRICS_PORT])
-            except OSError as error:
-                log.error("no /metrics: port %d: %s", self.values[s.METRICS_PORT], error)
-        if self.values[s.DISABLE_INTROSPECTION]:
-            return
-        address = self.values[s.INTROSPECTION_BIND_ADDRESS]
-        introspection = Introspection(address, self._introspection_pages(), self._node_page)
-        try:
-            await introspection.start()
-        except (OSError, ValueError) as error:
-            log.error("no introspection: %s: %s", address, error)
-            return
-        self.life.on_drain(introspection.close)
+    async def _show(self) -> None:
+        """Metrics and introspection."""
+        pages = Pages(self.values, self.inspect, self.recent, self.tally, self._eni_config)
+        collector = PoolCollector(self.owner, self.grow, self.tally, lambda: self.enis.unmanaged, self.pending.count)
+        pages.serve_metrics(self.metrics, self.health, collector)
+        if (close := await pages.serve_introspection()) is not None:
+            self.life.on_drain(close)
 
-    def _node_page(self) -> str:
-        counts = self.tally.counts.items()
-        drift = {kind: count for (metric, kind), count in counts if metric == "vpccni_drift_total"}
-        name, settings = self.values[s.MY_NODE_NAME], self.values.as_text()
-        return node_page(self.inspect(), name, settings, drift, self.recent.records, time.time())
-
-    def _introspection_pages(self) -> dict[str, Page]:
-        shown: dict[str, Callable[[], object]] = {
-            "/v1/enis": lambda: enis_page(self.inspect()),
-            "/v1/eni-configs": lambda: self.edge.eni_configs.name if self.edge.eni_configs else "default",
-            "/v1/networkutils-env-settings": lambda: {x.name: str(self.values[x]) for x in s.NETWORK_SETTINGS},
-            "/v1/ipamd-env-settings": lambda: {x.name: str(self.values[x]) for x in s.POOL_SETTINGS},
-        }
-        return shown
-
-    def _counted(self, verb: str) -> None:
-        if verb == "add":
-            self.tally.add("awscni_add_ip_req_count")
-        else:
-            self.tally.add("awscni_del_ip_req_count", "PodDeleted")
+    def _eni_config(self) -> str:
+        return self.edge.eni_configs.name if self.edge.eni_configs else "default"
 
     async def _stop_waiting(self) -> None:
         """ADDs that wait are told at once; those that are being wired are finished; EC2 is asked for nothing more."""

@@ -19,6 +19,13 @@ class Tally:
         if by:
             self.counts[metric, label] += by
 
+    def asked(self, verb: str) -> None:
+        """One more request of the plugin: "add" or "del"."""
+        if verb == "add":
+            self.add("awscni_add_ip_req_count")
+        else:
+            self.add("awscni_del_ip_req_count", "PodDeleted")
+
     def error(self, function: str) -> None:
         """One more of awscni_ipamd_error_count{fn}."""
         self.add("awscni_ipamd_error_count", function)

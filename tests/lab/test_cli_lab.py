@@ -66,3 +66,17 @@ def test_a_denied_role_is_named_with_its_cure(lab: LabClient) -> None:
         assert growth["detail"].startswith("IAM_DENIED: ") and "docs/iam-policy.md" in growth["cure"]
     finally:
         lab.clear_faults(fault)
+
+
+def test_doctor_asks_ec2_by_dry_run(lab: LabClient) -> None:
+    _, said = vpccni(lab, "doctor")
+    green = {item["check"]: item["detail"] for item in said["checks"] if item["ok"]}
+    assert "11 of 11 EC2 calls are allowed" in green["IAM"], green
+    assert {"instance metadata", "subnets", "ENI tags", "EC2 budget"} <= set(green), said
+    fault = lab.add_fault({"kind": "deny", "actions": ["AttachNetworkInterface"]})
+    try:
+        status, said = vpccni(lab, "doctor")
+        red = {item["check"]: item for item in said["checks"] if item["ok"] is False}
+        assert status == 1 and "docs/iam-policy.md" in red["IAM ec2:AttachNetworkInterface"]["cure"], said
+    finally:
+        lab.clear_faults(fault)

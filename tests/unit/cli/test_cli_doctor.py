@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from vpccni_cli.host_checks import kubelet_max_pods
 from vpccni_cli.main import main
 from vpccni_cli.text import WIDTH
 
@@ -18,6 +19,8 @@ _GOOD = {
     "proc/sys/net/ipv4/ip_forward": "1\n",
     "proc/sys/net/ipv4/conf/all/rp_filter": "0\n",
     "proc/sys/net/ipv4/conf/ens5/rp_filter": "2\n",
+    "proc/sys/net/netfilter/nf_conntrack_count": "12\n",
+    "proc/sys/net/netfilter/nf_conntrack_max": "1000\n",
     "proc/net/route": _ROUTES,
     "run/systemd/netif/state": "",
     "run/NetworkManager/state": "",
@@ -37,8 +40,12 @@ _FAULTS: dict[str, tuple[Mapping[str, str | None], str]] = {
     "a drop-in undoes it": ({"etc/systemd/networkd.conf.d/99.conf": "ManageForeignRoutes=yes"}, "systemd-networkd"),
     "udev rewrites MACs": ({"etc/systemd/network/99-default.link": None}, "MACAddressPolicy"),
     "NetworkManager": ({"etc/NetworkManager/conf.d/eni.conf": None}, "NetworkManager"),
+    "connection tracking is full": ({"proc/sys/net/netfilter/nf_conntrack_count": "950"}, "conntrack"),
     "nm-cloud-setup": ({"etc/systemd/system/timers.target.wants/nm-cloud-setup.timer": ""}, "nm-cloud-setup"),
 }
+
+
+_SERVICES = {"ipam", "eni-manager"}  # neither answers in these tests
 
 
 def _node(root: Path, faults: Mapping[str, str | None]) -> Path:
@@ -53,7 +60,8 @@ def _node(root: Path, faults: Mapping[str, str | None]) -> Path:
 
 def _doctor(root: Path, capsys: pytest.CaptureFixture[str], *words: str) -> str:
     where = ["--root", str(root), "--proc", str(root / "proc"), "--socket", str(root / "none.sock")]
-    assert main(["doctor", *where, *words]) == 1  # at least: ipam does not answer
+    where += ["--eni-manager-socket", str(root / "none.sock")]
+    assert main(["doctor", *where, *words]) == 1
     return capsys.readouterr().out
 
 
@@ -64,18 +72,41 @@ def _failed(root: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     return failed
 
 
-def test_a_good_node_fails_in_nothing_but_ipam(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert set(_failed(_node(tmp_path, {}), capsys)) == {"ipam"}
+def test_a_good_node_fails_in_nothing_but_its_services(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert set(_failed(_node(tmp_path, {}), capsys)) == _SERVICES
 
 
 @pytest.mark.parametrize("fault", list(_FAULTS))
 def test_each_fault_is_named(fault: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files, check = _FAULTS[fault]
     root = _node(tmp_path, files)
-    assert set(_failed(root, capsys)) == {"ipam", check}
+    assert set(_failed(root, capsys)) == {*_SERVICES, check}
     assert f"FAIL {check}: " in " ".join(_doctor(root, capsys).split())
 
 
 def test_an_empty_file_system_is_no_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert set(_failed(tmp_path, capsys)) == {"ipam"}
+    assert set(_failed(tmp_path, capsys)) == _SERVICES
     assert all(len(line) <= WIDTH for line in _doctor(tmp_path, capsys).splitlines() if str(tmp_path) not in line)
+
+
+@pytest.mark.parametrize(
+    ("files", "pods"),
+    [
+        ({}, None),
+        ({"etc/kubernetes/kubelet/config.json": '{"maxPods": 29, "port": 1}'}, 29),
+        ({"etc/kubernetes/kubelet/kubelet-config.json": '{\n  "maxPods": 58\n}'}, 58),
+        ({"var/lib/kubelet/config.yaml": "kind: KubeletConfiguration\nmaxPods: 110\n"}, 110),
+        (
+            {
+                "etc/kubernetes/kubelet/config.json": '{"maxPods": 29}',
+                "etc/kubernetes/kubelet/config.json.d/40-nodeadm.conf": '{"maxPods": 17}',
+            },
+            17,
+        ),
+    ],
+)
+def test_what_kubelet_was_started_with(files: Mapping[str, str], pods: int | None, tmp_path: Path) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert kubelet_max_pods(tmp_path) == pods

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
@@ -11,6 +12,14 @@ CONFLIST: Final = "10-aws.conflist"
 _NO: Final = ("no", "false", "0", "off")
 _LINK_FILE: Final = "99-default.link"
 _DEFAULT_ROUTE: Final = "00000000"
+_CONNTRACK_FULL: Final = 0.9
+# AL2023, AL2, kubeadm; JSON and YAML alike.
+_KUBELET_FILES: Final = (
+    "etc/kubernetes/kubelet/config.json",
+    "etc/kubernetes/kubelet/kubelet-config.json",
+    "var/lib/kubelet/config.yaml",
+)
+_MAX_PODS: Final = re.compile(r"""(?:^|[{,])\s*"?maxPods"?\s*:\s*(\d+)""", re.MULTILINE)
 _CNI_SUFFIXES: Final = (".conf", ".conflist", ".json")
 # Directories of systemd's settings, from the strongest to the weakest.
 _SYSTEMD: Final = ("etc/systemd", "run/systemd", "usr/lib/systemd", "lib/systemd")
@@ -43,6 +52,7 @@ def checks(host: Host) -> Iterator[Finding]:
     yield _mac_policy(host.root)
     yield _network_manager(host.root)
     yield _cloud_setup(host.root)
+    yield _conntrack(host.proc)
 
 
 def _text(path: Path) -> str | None:
@@ -189,3 +199,24 @@ def _cloud_setup(root: Path) -> Finding:
         f"{enabled[0].name} is enabled and takes the secondary addresses of ENIs for the host",
         "systemctl disable --now nm-cloud-setup.service nm-cloud-setup.timer, then restart the node.",
     )
+
+
+def _conntrack(proc: Path) -> Finding:
+    count, most = (_text(proc / f"sys/net/netfilter/nf_conntrack_{name}") for name in ("count", "max"))
+    if not (count and most and int(most)):
+        return Finding("conntrack", None, "no connection tracking here")
+    share = int(count) / int(most)
+    cure = "" if share < _CONNTRACK_FULL else f"Raise net.netfilter.nf_conntrack_max; it is {most}. A full table drops."
+    return Finding("conntrack", share < _CONNTRACK_FULL, f"{count} of {most} entries in use", cure)
+
+
+def kubelet_max_pods(root: Path) -> int | None:
+    """maxPods of kubelet's configuration file; None when there is none that can be read or that names it."""
+    for name in _KUBELET_FILES:
+        base = root / name
+        # Later drop-ins win, and all of them over the file itself (kubelet --config-dir).
+        for path in (*sorted(base.parent.glob(f"{base.name}.d/*.conf"), reverse=True), base):
+            found = _MAX_PODS.search(_text(path) or "")
+            if found:
+                return int(found[1])
+    return None

@@ -69,7 +69,7 @@ def test_dry_run_on_the_server_without_a_warning(server: ApiServer, path: Path |
 
 
 def test_dry_run_of_the_clean_up(server: ApiServer) -> None:
-    flags = ("--set", "uninstall.clean=true,uninstall.state=true")
+    flags = ("--set", "uninstall.clean=true,uninstall.state=true,uninstall.rules=true")
     rendered = server.helm("template", "aws-vpc-cni", str(CHART), "-n", "kube-system", *flags)
     said = server.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", text=rendered)
     assert "job.batch/aws-node-clean created" in said

@@ -104,6 +104,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"cniConfig": {"enabled": True}}, "cniConfig.enabled=true needs cniConfig.fileContents"),
     ({"netconf": {"healthPort": 61680}}, "are both 61680: all containers share the host's ports"),
     ({"uninstall": {"state": True}}, "need uninstall.clean=true"),
+    ({"uninstall": {"rules": True}}, "need uninstall.clean=true"),
     ({"updateStrategy": {"rollingUpdate": {"maxSurge": 1}}}, "two pods of a node cannot share the host's ports"),
     ({"init": {"env": {"ENABLE_IPv6": "true"}}}, "differ: it is one setting; set it in env"),
     (

@@ -30,7 +30,7 @@ FEATURES: dict[str, dict[str, Any]] = {
     "capabilities of a runtime with /proc namespaces": {
         "netconf": {"capabilities": ["NET_ADMIN", "NET_RAW", "SYS_ADMIN", "SYS_PTRACE"]}
     },
-    "clean after uninstall": {"uninstall": {"clean": True, "plugins": True, "state": True}},
+    "clean after uninstall": {"uninstall": {"clean": True, "plugins": True, "state": True, "rules": True}},
     "on delete": {"updateStrategy": {"type": "OnDelete", "rollingUpdate": None}},
     **{name: yaml.safe_load(path.read_text()) for name, path in VALUES.items()},
 }
@@ -196,8 +196,9 @@ def test_every_variable_is_read_by_the_container_that_has_it(objects: Objects) -
             e for e in entries if not re.match("OTEL_", e) and not (e.startswith("AWS_") and name == "eni-manager")
         }
         assert foreign <= declared
+    ours = [containers(objects)[name].get("env") or () for name in by_container]
     for name in CHART_SETS:
-        assert sum(name == item["name"] for c in containers(objects).values() for item in c.get("env") or ()) <= 3
+        assert sum(name == item["name"] for env in ours for item in env) <= 3
 
 
 def test_goodbye_is_bounded(objects: Objects) -> None:
@@ -285,8 +286,10 @@ def test_clean_up_runs_after_the_release_is_gone_and_goes_itself() -> None:
         assert annotations["helm.sh/hook-delete-policy"] == "before-hook-creation,hook-succeeded"
         weights[thing["kind"]] = int(annotations["helm.sh/hook-weight"])
     assert weights == {"ServiceAccount": 0, "Role": 0, "RoleBinding": 0, "DaemonSet": 1, "Job": 2}
-    clean = one(hooks, "DaemonSet", "aws-node-clean")["spec"]["template"]["spec"]["initContainers"][0]
+    clean, rules = one(hooks, "DaemonSet", "aws-node-clean")["spec"]["template"]["spec"]["initContainers"]
     assert clean["args"] == ["clean", "--plugins", "--state"]
+    assert rules["command"] == ["python3", "-m", "vpccni_netconf.clean", "--veth-prefix=eni"]
+    assert rules["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["NET_ADMIN", "NET_RAW"]}
     for thing in hooks:
         if thing["kind"] in ("DaemonSet", "Job"):
             pod = thing["spec"]["template"]["spec"]

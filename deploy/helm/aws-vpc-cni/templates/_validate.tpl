@@ -127,8 +127,8 @@ image.account="602401143452" is AWS's registry, which does not hold these images
 {{- if and .Values.cniConfig.enabled (not (trim .Values.cniConfig.fileContents)) }}
 cniConfig.enabled=true needs cniConfig.fileContents
 {{- end -}}
-{{- if and (or .Values.uninstall.plugins .Values.uninstall.state .Values.uninstall.force) (not .Values.uninstall.clean) }}
-uninstall.plugins, state and force need uninstall.clean=true
+{{- if and (or .Values.uninstall.plugins .Values.uninstall.state .Values.uninstall.rules .Values.uninstall.force) (not .Values.uninstall.clean) }}
+uninstall.plugins, state, rules and force need uninstall.clean=true
 {{- end -}}
 {{- $surge := dig "rollingUpdate" "maxSurge" 0 (.Values.updateStrategy | default dict) -}}
 {{- if not (has (toString $surge) (list "0" "0%")) }}

@@ -56,7 +56,11 @@ def kubernetes_calls() -> dict[str, frozenset[Call]]:
 
 def _call(verb: str, resource: Resource) -> Call:
     path = resource.base.split("/")  # ["", "api", version] or ["", "apis", group, version]
-    return verb, path[2] if path[1] == "apis" else "", resource.plural
+    return (
+        verb,
+        path[2] if path[1] == "apis" else "",
+        f"{resource.plural}/{resource.part}" if resource.part else resource.plural,
+    )
 
 
 def _http_calls(tree: ast.AST) -> set[Call]:

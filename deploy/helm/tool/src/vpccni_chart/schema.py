@@ -175,7 +175,7 @@ def schema(
         dashboards=_closed(create=_FLAG, annotations=_TEXTS, labels=_TEXTS),
         preStop=_closed(timeoutSeconds={"type": "integer", "minimum": 0, "maximum": 600}, quietSeconds={"type": "integer", "minimum": 0, "maximum": 600}),
         cniBinDir=_PATH, cniConfDir=_PATH,
-        uninstall=_closed(clean=_FLAG, plugins=_FLAG, state=_FLAG, force=_FLAG, timeoutSeconds=_SECONDS),
+        uninstall=_closed(clean=_FLAG, plugins=_FLAG, state=_FLAG, rules=_FLAG, force=_FLAG, timeoutSeconds=_SECONDS),
     )  # fmt: skip
     whole["properties"]["global"] = _OBJECT
     head = {"$schema": "http://json-schema.org/draft-07/schema#", "title": "Values of the chart aws-vpc-cni"}

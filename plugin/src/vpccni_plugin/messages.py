@@ -46,6 +46,7 @@ ADD_POD_REQUEST = {
     4: ("conf", MESSAGE, POD_NET_CONF),
     5: ("plugin_version", STRING, None),
     6: ("started_unix_ns", UINT, None),
+    7: ("multi_nic", UINT, None),
 }
 ADD_POD_RESPONSE = {
     1: ("result", MESSAGE, CNI_RESULT),

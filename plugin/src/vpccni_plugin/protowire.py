@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Message = dict[str, Any]
 
 STRING = 0
-UINT = 1  # uint32, uint64: not negative
+UINT = 1  # uint32, uint64: not negative; bool: 0 or 1
 MESSAGE = 2
 REPEATED = 3  # of messages
 

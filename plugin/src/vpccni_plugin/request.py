@@ -38,6 +38,9 @@ _MAX_IFNAME = 15  # IFNAMSIZ - 1
 _MAX_SOCKET_PATH = 107  # sun_path - 1
 DEFAULT_LOG_FILE = "/var/log/aws-routed-eni/plugin.log"
 VALID_ATTACHMENTS = "cni.dev/valid-attachments"
+POD_ANNOTATIONS = "io.kubernetes.cri.pod-annotations"
+# Annotation of a pod that wants an address of every network card, and its only value.
+NIC_CONFIG, MULTI_NIC = "k8s.amazonaws.com/nicConfig", "multi-nic-attachment"
 
 
 class Environment:
@@ -173,6 +176,14 @@ def pod_identity(environment: Environment) -> Message:
         "uid": values.get("K8S_POD_UID", ""),
         "infra_container_id": values.get("K8S_POD_INFRA_CONTAINER_ID", ""),
     }
+
+
+def nic_config(raw: Mapping[str, Json]) -> str:
+    """The pod's annotation about network cards as the runtime passes it on; empty when there is none."""
+    runtime_config = raw.get("runtimeConfig")
+    annotations = runtime_config.get(POD_ANNOTATIONS) if isinstance(runtime_config, dict) else None
+    value = annotations.get(NIC_CONFIG) if isinstance(annotations, dict) else None
+    return value if isinstance(value, str) else ""
 
 
 def valid_attachments(raw: Mapping[str, Json]) -> list[Message]:

@@ -20,7 +20,14 @@ from vpccni_plugin.messages import (
 )
 from vpccni_plugin.protowire import WireError, decode, encode
 from vpccni_plugin.reason_table import VERSION
-from vpccni_plugin.request import check_pod_environment, pod_identity, valid_attachments
+from vpccni_plugin.request import (
+    MULTI_NIC,
+    NIC_CONFIG,
+    check_pod_environment,
+    nic_config,
+    pod_identity,
+    valid_attachments,
+)
 from vpccni_plugin.result import parse_prev_result, render
 
 TYPE_CHECKING = False
@@ -90,11 +97,18 @@ class Call:
     def _add(self, request: Message) -> Json:
         _check_netns_exists(self.environment.netns)
         parse_prev_result(self.config.raw)  # not used, but a malformed one is refused
+        request["multi_nic"] = int(self._wants_every_card())
         answer = self._add_when_ipam_is_there(request)
         result = _decode(ADD_POD_RESPONSE, answer)["result"]
         if result is None:
             raise PluginError("INTERNAL", "ipam's answer has no result")
         return render(result, self.config.cni_version)
+
+    def _wants_every_card(self) -> bool:
+        asked = nic_config(self.config.raw)
+        if asked not in ("", MULTI_NIC):
+            self.log.add("DEBUG", time.time_ns(), f"{NIC_CONFIG} ignored", {"value": asked, "allowed": MULTI_NIC})
+        return asked == MULTI_NIC
 
     def _add_when_ipam_is_there(self, request: Message) -> bytes:
         """AddPod is idempotent, so it is sent again while ipam is being started anew (an upgrade, a crash).

@@ -83,6 +83,38 @@ class TestVerbs:
             {"version": "6", "interface": 1, "address": "2600::2/128", "gateway": "fe80:ec2::1"}
         ]
 
+    @pytest.mark.parametrize(
+        "runtime_config, asked",
+        [
+            ({"io.kubernetes.cri.pod-annotations": {"k8s.amazonaws.com/nicConfig": "multi-nic-attachment"}}, True),
+            ({"io.kubernetes.cri.pod-annotations": {"k8s.amazonaws.com/nicConfig": "single"}}, False),
+            ({"io.kubernetes.cri.pod-annotations": {"k8s.amazonaws.com/nicConfig": 1}}, False),
+            ({"io.kubernetes.cri.pod-annotations": None, "portMappings": []}, False),
+            ([], False),
+            (None, False),
+        ],
+    )
+    def test_add_of_a_pod_that_asks_for_every_network_card(
+        self, plugin: Any, ipam: Any, runtime_config: Any, asked: bool
+    ) -> None:
+        assert plugin.run("ADD", plugin.config(runtimeConfig=runtime_config)).status == 0
+        assert ipam.calls[0][1].multi_nic is asked
+        ignored = [line for line in plugin.log_lines() if "nicConfig" in line["msg"]]
+        assert [line["value"] for line in ignored] == (["single"] if "single" in str(runtime_config) else [])
+
+    def test_add_prints_every_interface_of_a_pod_on_two_network_cards(self, plugin: Any, ipam: Any) -> None:
+        result = ipam.answers["AddPod"].result
+        dummy = result.interfaces.pop()
+        result.interfaces.add(name="enia0b7655f3c9")
+        result.interfaces.add(name="mNicIf1", mac="10101", sandbox="/proc/self/ns/net")
+        result.interfaces.append(dummy)
+        result.ips.add(address="10.0.3.7/32", interface=3)
+        outcome = plugin.run("ADD", plugin.config(cniVersion="1.0.0"))
+        assert [item["name"] for item in outcome.json["interfaces"]] == [
+            "enicc21c2d7785", "eth0", "enia0b7655f3c9", "mNicIf1", "dummycc21c2d7785",
+        ]  # fmt: skip
+        assert outcome.json["ips"][1] == {"interface": 3, "address": "10.0.3.7/32"}
+
     def test_del(self, plugin: Any, ipam: Any) -> None:
         outcome = plugin.run("DEL", plugin.config(prevResult=PREV_RESULT))
         assert (outcome.status, outcome.stdout, outcome.stderr) == (0, b"", b"")

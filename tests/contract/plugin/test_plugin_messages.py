@@ -23,6 +23,7 @@ KINDS = {
     FieldDescriptor.TYPE_STRING: STRING,
     FieldDescriptor.TYPE_UINT32: UINT,
     FieldDescriptor.TYPE_UINT64: UINT,
+    FieldDescriptor.TYPE_BOOL: UINT,
     FieldDescriptor.TYPE_MESSAGE: MESSAGE,
 }
 

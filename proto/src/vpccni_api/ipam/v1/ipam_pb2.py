@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dvpccni_api/ipam/v1/ipam.proto\x12\x0evpccni.ipam.v1\"J\n\x0cPodInterface\x12\x14\n\x0cnetwork_name\x18\x01 \x01(\t\x12\x14\n\x0c\x63ontainer_id\x18\x02 \x01(\t\x12\x0e\n\x06ifname\x18\x03 \x01(\t\"W\n\x0bPodIdentity\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0b\n\x03uid\x18\x03 \x01(\t\x12\x1a\n\x12infra_container_id\x18\x04 \x01(\t\"I\n\nPodNetConf\x12\x13\n\x0bveth_prefix\x18\x01 \x01(\t\x12\x0b\n\x03mtu\x18\x02 \x01(\r\x12\x19\n\x11sg_enforcing_mode\x18\x03 \x01(\t\"=\n\x0fResultInterface\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03mac\x18\x02 \x01(\t\x12\x0f\n\x07sandbox\x18\x03 \x01(\t\"?\n\x08ResultIp\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x0f\n\x07gateway\x18\x02 \x01(\t\x12\x11\n\tinterface\x18\x03 \x01(\r\"g\n\tCniResult\x12\x33\n\ninterfaces\x18\x01 \x03(\x0b\x32\x1f.vpccni.ipam.v1.ResultInterface\x12%\n\x03ips\x18\x02 \x03(\x0b\x32\x18.vpccni.ipam.v1.ResultIp\"\xce\x01\n\rAddPodRequest\x12)\n\x03key\x18\x01 \x01(\x0b\x32\x1c.vpccni.ipam.v1.PodInterface\x12(\n\x03pod\x18\x02 \x01(\x0b\x32\x1b.vpccni.ipam.v1.PodIdentity\x12\r\n\x05netns\x18\x03 \x01(\t\x12(\n\x04\x63onf\x18\x04 \x01(\x0b\x32\x1a.vpccni.ipam.v1.PodNetConf\x12\x16\n\x0eplugin_version\x18\x05 \x01(\t\x12\x17\n\x0fstarted_unix_ns\x18\x06 \x01(\x04\";\n\x0e\x41\x64\x64PodResponse\x12)\n\x06result\x18\x01 \x01(\x0b\x32\x19.vpccni.ipam.v1.CniResult\"\xfe\x01\n\rDelPodRequest\x12)\n\x03key\x18\x01 \x01(\x0b\x32\x1c.vpccni.ipam.v1.PodInterface\x12(\n\x03pod\x18\x02 \x01(\x0b\x32\x1b.vpccni.ipam.v1.PodIdentity\x12\r\n\x05netns\x18\x03 \x01(\t\x12(\n\x04\x63onf\x18\x04 \x01(\x0b\x32\x1a.vpccni.ipam.v1.PodNetConf\x12\x16\n\x0eplugin_version\x18\x05 \x01(\t\x12\x17\n\x0fstarted_unix_ns\x18\x06 \x01(\x04\x12.\n\x0bprev_result\x18\x07 \x01(\x0b\x32\x19.vpccni.ipam.v1.CniResult\"\x10\n\x0e\x44\x65lPodResponse\"\x80\x02\n\x0f\x43heckPodRequest\x12)\n\x03key\x18\x01 \x01(\x0b\x32\x1c.vpccni.ipam.v1.PodInterface\x12(\n\x03pod\x18\x02 \x01(\x0b\x32\x1b.vpccni.ipam.v1.PodIdentity\x12\r\n\x05netns\x18\x03 \x01(\t\x12(\n\x04\x63onf\x18\x04 \x01(\x0b\x32\x1a.vpccni.ipam.v1.PodNetConf\x12\x16\n\x0eplugin_version\x18\x05 \x01(\t\x12\x17\n\x0fstarted_unix_ns\x18\x06 \x01(\x04\x12.\n\x0bprev_result\x18\x07 \x01(\x0b\x32\x19.vpccni.ipam.v1.CniResult\"\x12\n\x10\x43heckPodResponse\"r\n\tGcRequest\x12\x14\n\x0cnetwork_name\x18\x01 \x01(\t\x12\x37\n\x11valid_attachments\x18\x02 \x03(\x0b\x32\x1c.vpccni.ipam.v1.PodInterface\x12\x16\n\x0eplugin_version\x18\x03 \x01(\t\"\x1e\n\nGcResponse\x12\x10\n\x08released\x18\x01 \x01(\r\"\'\n\rStatusRequest\x12\x16\n\x0eplugin_version\x18\x01 \x01(\t\"\x10\n\x0eStatusResponse\"\x10\n\x0eInspectRequest\"\x98\x01\n\x0b\x41\x64\x64ressView\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12)\n\x03key\x18\x03 \x01(\x0b\x32\x1c.vpccni.ipam.v1.PodInterface\x12(\n\x03pod\x18\x04 \x01(\x0b\x32\x1b.vpccni.ipam.v1.PodIdentity\x12\x14\n\x0csince_unix_s\x18\x05 \x01(\x01\"i\n\x08\x43idrView\x12\x0c\n\x04\x63idr\x18\x01 \x01(\t\x12\x11\n\tis_prefix\x18\x02 \x01(\x08\x12\x0c\n\x04size\x18\x03 \x01(\x04\x12.\n\taddresses\x18\x04 \x03(\x0b\x32\x1b.vpccni.ipam.v1.AddressView\"\xa4\x02\n\x07\x45niView\x12\x0e\n\x06\x65ni_id\x18\x01 \x01(\t\x12\x0b\n\x03mac\x18\x02 \x01(\t\x12\x15\n\rdevice_number\x18\x03 \x01(\r\x12\x14\n\x0cnetwork_card\x18\x04 \x01(\r\x12\x11\n\tsubnet_id\x18\x05 \x01(\t\x12\x12\n\nprimary_ip\x18\x06 \x01(\t\x12\x12\n\nis_primary\x18\x07 \x01(\x08\x12\x10\n\x08is_trunk\x18\x08 \x01(\x08\x12\x0e\n\x06is_efa\x18\t \x01(\x08\x12\x10\n\x08\x65xcluded\x18\n \x01(\x08\x12\x13\n\x0broute_table\x18\x0b \x01(\r\x12\r\n\x05state\x18\x0c \x01(\t\x12\'\n\x05\x63idrs\x18\r \x03(\x0b\x32\x18.vpccni.ipam.v1.CidrView\x12\x13\n\x0b\x62ranch_vlan\x18\x0e \x01(\r\"\xb0\x01\n\nGrowthView\x12\x0e\n\x06\x61\x63tive\x18\x01 \x01(\x08\x12\x14\n\x0csince_unix_s\x18\x02 \x01(\x01\x12\x13\n\x0blast_reason\x18\x03 \x01(\t\x12\x14\n\x0clast_message\x18\x04 \x01(\t\x12\x14\n\x0cwaiting_adds\x18\x05 \x01(\r\x12\x12\n\ncandidates\x18\x06 \x03(\t\x12\x12\n\nadd_reason\x18\x07 \x01(\t\x12\x13\n\x0b\x61\x64\x64_message\x18\x08 \x01(\t\"K\n\x0e\x44\x65pendencyView\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\n\n\x02ok\x18\x02 \x01(\x08\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\"\x91\x03\n\x0fInspectResponse\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12%\n\x04\x65nis\x18\x03 \x03(\x0b\x32\x17.vpccni.ipam.v1.EniView\x12\r\n\x05total\x18\x04 \x01(\x04\x12\x10\n\x08\x61ssigned\x18\x05 \x01(\x04\x12\x0f\n\x07\x63ooling\x18\x06 \x01(\x04\x12\x0c\n\x04\x66ree\x18\x07 \x01(\x04\x12\x13\n\x0bquarantined\x18\x08 \x01(\x04\x12\x0f\n\x07\x64\x65\x66icit\x18\t \x01(\x03\x12*\n\x06growth\x18\n \x01(\x0b\x32\x1a.vpccni.ipam.v1.GrowthView\x12\x34\n\x0c\x64\x65pendencies\x18\x0b \x03(\x0b\x32\x1e.vpccni.ipam.v1.DependencyView\x12?\n\x08settings\x18\x0c \x03(\x0b\x32-.vpccni.ipam.v1.InspectResponse.SettingsEntry\x1a/\n\rSettingsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32\xb9\x03\n\x04Ipam\x12G\n\x06\x41\x64\x64Pod\x12\x1d.vpccni.ipam.v1.AddPodRequest\x1a\x1e.vpccni.ipam.v1.AddPodResponse\x12G\n\x06\x44\x65lPod\x12\x1d.vpccni.ipam.v1.DelPodRequest\x1a\x1e.vpccni.ipam.v1.DelPodResponse\x12M\n\x08\x43heckPod\x12\x1f.vpccni.ipam.v1.CheckPodRequest\x1a .vpccni.ipam.v1.CheckPodResponse\x12;\n\x02Gc\x12\x19.vpccni.ipam.v1.GcRequest\x1a\x1a.vpccni.ipam.v1.GcResponse\x12G\n\x06Status\x12\x1d.vpccni.ipam.v1.StatusRequest\x1a\x1e.vpccni.ipam.v1.StatusResponse\x12J\n\x07Inspect\x12\x1e.vpccni.ipam.v1.InspectRequest\x1a\x1f.vpccni.ipam.v1.InspectResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dvpccni_api/ipam/v1/ipam.proto\x12\x0evpccni.ipam.v1\"J\n\x0cPodInterface\x12\x14\n\x0cnetwork_name\x18\x01 \x01(\t\x12\x14\n\x0c\x63ontainer_id\x18\x02 \x01(\t\x12\x0e\n\x06ifname\x18\x03 \x01(\t\"W\n\x0bPodIdentity\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0b\n\x03uid\x18\x03 \x01(\t\x12\x1a\n\x12infra_container_id\x18\x04 \x01(\t\"I\n\nPodNetConf\x12\x13\n\x0bveth_prefix\x18\x01 \x01(\t\x12\x0b\n\x03mtu\x18\x02 \x01(\r\x12\x19\n\x11sg_enforcing_mode\x18\x03 \x01(\t\"=\n\x0fResultInterface\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03mac\x18\x02 \x01(\t\x12\x0f\n\x07sandbox\x18\x03 \x01(\t\"?\n\x08ResultIp\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x0f\n\x07gateway\x18\x02 \x01(\t\x12\x11\n\tinterface\x18\x03 \x01(\r\"g\n\tCniResult\x12\x33\n\ninterfaces\x18\x01 \x03(\x0b\x32\x1f.vpccni.ipam.v1.ResultInterface\x12%\n\x03ips\x18\x02 \x03(\x0b\x32\x18.vpccni.ipam.v1.ResultIp\"\xe1\x01\n\rAddPodRequest\x12)\n\x03key\x18\x01 \x01(\x0b\x32\x1c.vpccni.ipam.v1.PodInterface\x12(\n\x03pod\x18\x02 \x01(\x0b\x32\x1b.vpccni.ipam.v1.PodIdentity\x12\r\n\x05netns\x18\x03 \x01(\t\x12(\n\x04\x63onf\x18\x04 \x01(\x0b\x32\x1a.vpccni.ipam.v1.PodNetConf\x12\x16\n\x0eplugin_version\x18\x05 \x01(\t\x12\x17\n\x0fstarted_unix_ns\x18\x06 \x01(\x04\x12\x11\n\tmulti_nic\x18\x07 \x01(\x08\";\n\x0e\x41\x64\x64PodResponse\x12)\n\x06result\x18\x01 \x01(\x0b\x32\x19.vpccni.ipam.v1.CniResult\"\xfe\x01\n\rDelPodRequest\x12)\n\x03key\x18\x01 \x01(\x0b\x32\x1c.vpccni.ipam.v1.PodInterface\x12(\n\x03pod\x18\x02 \x01(\x0b\x32\x1b.vpccni.ipam.v1.PodIdentity\x12\r\n\x05netns\x18\x03 \x01(\t\x12(\n\x04\x63onf\x18\x04 \x01(\x0b\x32\x1a.vpccni.ipam.v1.PodNetConf\x12\x16\n\x0eplugin_version\x18\x05 \x01(\t\x12\x17\n\x0fstarted_unix_ns\x18\x06 \x01(\x04\x12.\n\x0bprev_result\x18\x07 \x01(\x0b\x32\x19.vpccni.ipam.v1.CniResult\"\x10\n\x0e\x44\x65lPodResponse\"\x80\x02\n\x0f\x43heckPodRequest\x12)\n\x03key\x18\x01 \x01(\x0b\x32\x1c.vpccni.ipam.v1.PodInterface\x12(\n\x03pod\x18\x02 \x01(\x0b\x32\x1b.vpccni.ipam.v1.PodIdentity\x12\r\n\x05netns\x18\x03 \x01(\t\x12(\n\x04\x63onf\x18\x04 \x01(\x0b\x32\x1a.vpccni.ipam.v1.PodNetConf\x12\x16\n\x0eplugin_version\x18\x05 \x01(\t\x12\x17\n\x0fstarted_unix_ns\x18\x06 \x01(\x04\x12.\n\x0bprev_result\x18\x07 \x01(\x0b\x32\x19.vpccni.ipam.v1.CniResult\"\x12\n\x10\x43heckPodResponse\"r\n\tGcRequest\x12\x14\n\x0cnetwork_name\x18\x01 \x01(\t\x12\x37\n\x11valid_attachments\x18\x02 \x03(\x0b\x32\x1c.vpccni.ipam.v1.PodInterface\x12\x16\n\x0eplugin_version\x18\x03 \x01(\t\"\x1e\n\nGcResponse\x12\x10\n\x08released\x18\x01 \x01(\r\"\'\n\rStatusRequest\x12\x16\n\x0eplugin_version\x18\x01 \x01(\t\"\x10\n\x0eStatusResponse\"\x10\n\x0eInspectRequest\"\x98\x01\n\x0b\x41\x64\x64ressView\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12)\n\x03key\x18\x03 \x01(\x0b\x32\x1c.vpccni.ipam.v1.PodInterface\x12(\n\x03pod\x18\x04 \x01(\x0b\x32\x1b.vpccni.ipam.v1.PodIdentity\x12\x14\n\x0csince_unix_s\x18\x05 \x01(\x01\"i\n\x08\x43idrView\x12\x0c\n\x04\x63idr\x18\x01 \x01(\t\x12\x11\n\tis_prefix\x18\x02 \x01(\x08\x12\x0c\n\x04size\x18\x03 \x01(\x04\x12.\n\taddresses\x18\x04 \x03(\x0b\x32\x1b.vpccni.ipam.v1.AddressView\"\xa4\x02\n\x07\x45niView\x12\x0e\n\x06\x65ni_id\x18\x01 \x01(\t\x12\x0b\n\x03mac\x18\x02 \x01(\t\x12\x15\n\rdevice_number\x18\x03 \x01(\r\x12\x14\n\x0cnetwork_card\x18\x04 \x01(\r\x12\x11\n\tsubnet_id\x18\x05 \x01(\t\x12\x12\n\nprimary_ip\x18\x06 \x01(\t\x12\x12\n\nis_primary\x18\x07 \x01(\x08\x12\x10\n\x08is_trunk\x18\x08 \x01(\x08\x12\x0e\n\x06is_efa\x18\t \x01(\x08\x12\x10\n\x08\x65xcluded\x18\n \x01(\x08\x12\x13\n\x0broute_table\x18\x0b \x01(\r\x12\r\n\x05state\x18\x0c \x01(\t\x12\'\n\x05\x63idrs\x18\r \x03(\x0b\x32\x18.vpccni.ipam.v1.CidrView\x12\x13\n\x0b\x62ranch_vlan\x18\x0e \x01(\r\"\xb0\x01\n\nGrowthView\x12\x0e\n\x06\x61\x63tive\x18\x01 \x01(\x08\x12\x14\n\x0csince_unix_s\x18\x02 \x01(\x01\x12\x13\n\x0blast_reason\x18\x03 \x01(\t\x12\x14\n\x0clast_message\x18\x04 \x01(\t\x12\x14\n\x0cwaiting_adds\x18\x05 \x01(\r\x12\x12\n\ncandidates\x18\x06 \x03(\t\x12\x12\n\nadd_reason\x18\x07 \x01(\t\x12\x13\n\x0b\x61\x64\x64_message\x18\x08 \x01(\t\"K\n\x0e\x44\x65pendencyView\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\n\n\x02ok\x18\x02 \x01(\x08\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\"\xc1\x01\n\x08\x43\x61rdView\x12\r\n\x05index\x18\x01 \x01(\r\x12\r\n\x05total\x18\x02 \x01(\x04\x12\x10\n\x08\x61ssigned\x18\x03 \x01(\x04\x12\x0f\n\x07\x63ooling\x18\x04 \x01(\x04\x12\x0c\n\x04\x66ree\x18\x05 \x01(\x04\x12\x13\n\x0bquarantined\x18\x06 \x01(\x04\x12\x0f\n\x07\x64\x65\x66icit\x18\x07 \x01(\x03\x12*\n\x06growth\x18\x08 \x01(\x0b\x32\x1a.vpccni.ipam.v1.GrowthView\x12\x14\n\x0cleft_out_why\x18\t \x01(\t\"\\\n\x07\x41\x64\x64View\x12\x11\n\tat_unix_s\x18\x01 \x01(\x01\x12\x0b\n\x03pod\x18\x02 \x01(\t\x12\x0f\n\x07seconds\x18\x03 \x01(\x01\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x10\n\x08trace_id\x18\x05 \x01(\t\"\x88\x05\n\x0fInspectResponse\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12%\n\x04\x65nis\x18\x03 \x03(\x0b\x32\x17.vpccni.ipam.v1.EniView\x12\r\n\x05total\x18\x04 \x01(\x04\x12\x10\n\x08\x61ssigned\x18\x05 \x01(\x04\x12\x0f\n\x07\x63ooling\x18\x06 \x01(\x04\x12\x0c\n\x04\x66ree\x18\x07 \x01(\x04\x12\x13\n\x0bquarantined\x18\x08 \x01(\x04\x12\x0f\n\x07\x64\x65\x66icit\x18\t \x01(\x03\x12*\n\x06growth\x18\n \x01(\x0b\x32\x1a.vpccni.ipam.v1.GrowthView\x12\x34\n\x0c\x64\x65pendencies\x18\x0b \x03(\x0b\x32\x1e.vpccni.ipam.v1.DependencyView\x12?\n\x08settings\x18\x0c \x03(\x0b\x32-.vpccni.ipam.v1.InspectResponse.SettingsEntry\x12\'\n\x05\x63\x61rds\x18\r \x03(\x0b\x32\x18.vpccni.ipam.v1.CardView\x12\x39\n\x05\x64rift\x18\x14 \x03(\x0b\x32*.vpccni.ipam.v1.InspectResponse.DriftEntry\x12%\n\x04\x61\x64\x64s\x18\x15 \x03(\x0b\x32\x17.vpccni.ipam.v1.AddView\x12\x10\n\x08max_pods\x18\x16 \x01(\r\x12\x14\n\x0ckubelet_pods\x18\x17 \x01(\r\x12\x14\n\x0cpending_dels\x18\x18 \x01(\r\x1a/\n\rSettingsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a,\n\nDriftEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\x32\xb9\x03\n\x04Ipam\x12G\n\x06\x41\x64\x64Pod\x12\x1d.vpccni.ipam.v1.AddPodRequest\x1a\x1e.vpccni.ipam.v1.AddPodResponse\x12G\n\x06\x44\x65lPod\x12\x1d.vpccni.ipam.v1.DelPodRequest\x1a\x1e.vpccni.ipam.v1.DelPodResponse\x12M\n\x08\x43heckPod\x12\x1f.vpccni.ipam.v1.CheckPodRequest\x1a .vpccni.ipam.v1.CheckPodResponse\x12;\n\x02Gc\x12\x19.vpccni.ipam.v1.GcRequest\x1a\x1a.vpccni.ipam.v1.GcResponse\x12G\n\x06Status\x12\x1d.vpccni.ipam.v1.StatusRequest\x1a\x1e.vpccni.ipam.v1.StatusResponse\x12J\n\x07Inspect\x12\x1e.vpccni.ipam.v1.InspectRequest\x1a\x1f.vpccni.ipam.v1.InspectResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,6 +33,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_INSPECTRESPONSE_SETTINGSENTRY']._loaded_options = None
   _globals['_INSPECTRESPONSE_SETTINGSENTRY']._serialized_options = b'8\001'
+  _globals['_INSPECTRESPONSE_DRIFTENTRY']._loaded_options = None
+  _globals['_INSPECTRESPONSE_DRIFTENTRY']._serialized_options = b'8\001'
   _globals['_PODINTERFACE']._serialized_start=49
   _globals['_PODINTERFACE']._serialized_end=123
   _globals['_PODIDENTITY']._serialized_start=125
@@ -46,41 +48,47 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CNIRESULT']._serialized_start=417
   _globals['_CNIRESULT']._serialized_end=520
   _globals['_ADDPODREQUEST']._serialized_start=523
-  _globals['_ADDPODREQUEST']._serialized_end=729
-  _globals['_ADDPODRESPONSE']._serialized_start=731
-  _globals['_ADDPODRESPONSE']._serialized_end=790
-  _globals['_DELPODREQUEST']._serialized_start=793
-  _globals['_DELPODREQUEST']._serialized_end=1047
-  _globals['_DELPODRESPONSE']._serialized_start=1049
-  _globals['_DELPODRESPONSE']._serialized_end=1065
-  _globals['_CHECKPODREQUEST']._serialized_start=1068
-  _globals['_CHECKPODREQUEST']._serialized_end=1324
-  _globals['_CHECKPODRESPONSE']._serialized_start=1326
-  _globals['_CHECKPODRESPONSE']._serialized_end=1344
-  _globals['_GCREQUEST']._serialized_start=1346
-  _globals['_GCREQUEST']._serialized_end=1460
-  _globals['_GCRESPONSE']._serialized_start=1462
-  _globals['_GCRESPONSE']._serialized_end=1492
-  _globals['_STATUSREQUEST']._serialized_start=1494
-  _globals['_STATUSREQUEST']._serialized_end=1533
-  _globals['_STATUSRESPONSE']._serialized_start=1535
-  _globals['_STATUSRESPONSE']._serialized_end=1551
-  _globals['_INSPECTREQUEST']._serialized_start=1553
-  _globals['_INSPECTREQUEST']._serialized_end=1569
-  _globals['_ADDRESSVIEW']._serialized_start=1572
-  _globals['_ADDRESSVIEW']._serialized_end=1724
-  _globals['_CIDRVIEW']._serialized_start=1726
-  _globals['_CIDRVIEW']._serialized_end=1831
-  _globals['_ENIVIEW']._serialized_start=1834
-  _globals['_ENIVIEW']._serialized_end=2126
-  _globals['_GROWTHVIEW']._serialized_start=2129
-  _globals['_GROWTHVIEW']._serialized_end=2305
-  _globals['_DEPENDENCYVIEW']._serialized_start=2307
-  _globals['_DEPENDENCYVIEW']._serialized_end=2382
-  _globals['_INSPECTRESPONSE']._serialized_start=2385
-  _globals['_INSPECTRESPONSE']._serialized_end=2786
-  _globals['_INSPECTRESPONSE_SETTINGSENTRY']._serialized_start=2739
-  _globals['_INSPECTRESPONSE_SETTINGSENTRY']._serialized_end=2786
-  _globals['_IPAM']._serialized_start=2789
-  _globals['_IPAM']._serialized_end=3230
+  _globals['_ADDPODREQUEST']._serialized_end=748
+  _globals['_ADDPODRESPONSE']._serialized_start=750
+  _globals['_ADDPODRESPONSE']._serialized_end=809
+  _globals['_DELPODREQUEST']._serialized_start=812
+  _globals['_DELPODREQUEST']._serialized_end=1066
+  _globals['_DELPODRESPONSE']._serialized_start=1068
+  _globals['_DELPODRESPONSE']._serialized_end=1084
+  _globals['_CHECKPODREQUEST']._serialized_start=1087
+  _globals['_CHECKPODREQUEST']._serialized_end=1343
+  _globals['_CHECKPODRESPONSE']._serialized_start=1345
+  _globals['_CHECKPODRESPONSE']._serialized_end=1363
+  _globals['_GCREQUEST']._serialized_start=1365
+  _globals['_GCREQUEST']._serialized_end=1479
+  _globals['_GCRESPONSE']._serialized_start=1481
+  _globals['_GCRESPONSE']._serialized_end=1511
+  _globals['_STATUSREQUEST']._serialized_start=1513
+  _globals['_STATUSREQUEST']._serialized_end=1552
+  _globals['_STATUSRESPONSE']._serialized_start=1554
+  _globals['_STATUSRESPONSE']._serialized_end=1570
+  _globals['_INSPECTREQUEST']._serialized_start=1572
+  _globals['_INSPECTREQUEST']._serialized_end=1588
+  _globals['_ADDRESSVIEW']._serialized_start=1591
+  _globals['_ADDRESSVIEW']._serialized_end=1743
+  _globals['_CIDRVIEW']._serialized_start=1745
+  _globals['_CIDRVIEW']._serialized_end=1850
+  _globals['_ENIVIEW']._serialized_start=1853
+  _globals['_ENIVIEW']._serialized_end=2145
+  _globals['_GROWTHVIEW']._serialized_start=2148
+  _globals['_GROWTHVIEW']._serialized_end=2324
+  _globals['_DEPENDENCYVIEW']._serialized_start=2326
+  _globals['_DEPENDENCYVIEW']._serialized_end=2401
+  _globals['_CARDVIEW']._serialized_start=2404
+  _globals['_CARDVIEW']._serialized_end=2597
+  _globals['_ADDVIEW']._serialized_start=2599
+  _globals['_ADDVIEW']._serialized_end=2691
+  _globals['_INSPECTRESPONSE']._serialized_start=2694
+  _globals['_INSPECTRESPONSE']._serialized_end=3342
+  _globals['_INSPECTRESPONSE_SETTINGSENTRY']._serialized_start=3249
+  _globals['_INSPECTRESPONSE_SETTINGSENTRY']._serialized_end=3296
+  _globals['_INSPECTRESPONSE_DRIFTENTRY']._serialized_start=3298
+  _globals['_INSPECTRESPONSE_DRIFTENTRY']._serialized_end=3342
+  _globals['_IPAM']._serialized_start=3345
+  _globals['_IPAM']._serialized_end=3786
 # @@protoc_insertion_point(module_scope)

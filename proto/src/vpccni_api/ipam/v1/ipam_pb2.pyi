@@ -67,20 +67,22 @@ class CniResult(_message.Message):
     def __init__(self, interfaces: _Optional[_Iterable[_Union[ResultInterface, _Mapping]]] = ..., ips: _Optional[_Iterable[_Union[ResultIp, _Mapping]]] = ...) -> None: ...
 
 class AddPodRequest(_message.Message):
-    __slots__ = ("key", "pod", "netns", "conf", "plugin_version", "started_unix_ns")
+    __slots__ = ("key", "pod", "netns", "conf", "plugin_version", "started_unix_ns", "multi_nic")
     KEY_FIELD_NUMBER: _ClassVar[int]
     POD_FIELD_NUMBER: _ClassVar[int]
     NETNS_FIELD_NUMBER: _ClassVar[int]
     CONF_FIELD_NUMBER: _ClassVar[int]
     PLUGIN_VERSION_FIELD_NUMBER: _ClassVar[int]
     STARTED_UNIX_NS_FIELD_NUMBER: _ClassVar[int]
+    MULTI_NIC_FIELD_NUMBER: _ClassVar[int]
     key: PodInterface
     pod: PodIdentity
     netns: str
     conf: PodNetConf
     plugin_version: str
     started_unix_ns: int
-    def __init__(self, key: _Optional[_Union[PodInterface, _Mapping]] = ..., pod: _Optional[_Union[PodIdentity, _Mapping]] = ..., netns: _Optional[str] = ..., conf: _Optional[_Union[PodNetConf, _Mapping]] = ..., plugin_version: _Optional[str] = ..., started_unix_ns: _Optional[int] = ...) -> None: ...
+    multi_nic: bool
+    def __init__(self, key: _Optional[_Union[PodInterface, _Mapping]] = ..., pod: _Optional[_Union[PodIdentity, _Mapping]] = ..., netns: _Optional[str] = ..., conf: _Optional[_Union[PodNetConf, _Mapping]] = ..., plugin_version: _Optional[str] = ..., started_unix_ns: _Optional[int] = ..., multi_nic: _Optional[bool] = ...) -> None: ...
 
 class AddPodResponse(_message.Message):
     __slots__ = ("result",)
@@ -252,8 +254,44 @@ class DependencyView(_message.Message):
     message: str
     def __init__(self, name: _Optional[str] = ..., ok: _Optional[bool] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
+class CardView(_message.Message):
+    __slots__ = ("index", "total", "assigned", "cooling", "free", "quarantined", "deficit", "growth", "left_out_why")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    ASSIGNED_FIELD_NUMBER: _ClassVar[int]
+    COOLING_FIELD_NUMBER: _ClassVar[int]
+    FREE_FIELD_NUMBER: _ClassVar[int]
+    QUARANTINED_FIELD_NUMBER: _ClassVar[int]
+    DEFICIT_FIELD_NUMBER: _ClassVar[int]
+    GROWTH_FIELD_NUMBER: _ClassVar[int]
+    LEFT_OUT_WHY_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    total: int
+    assigned: int
+    cooling: int
+    free: int
+    quarantined: int
+    deficit: int
+    growth: GrowthView
+    left_out_why: str
+    def __init__(self, index: _Optional[int] = ..., total: _Optional[int] = ..., assigned: _Optional[int] = ..., cooling: _Optional[int] = ..., free: _Optional[int] = ..., quarantined: _Optional[int] = ..., deficit: _Optional[int] = ..., growth: _Optional[_Union[GrowthView, _Mapping]] = ..., left_out_why: _Optional[str] = ...) -> None: ...
+
+class AddView(_message.Message):
+    __slots__ = ("at_unix_s", "pod", "seconds", "reason", "trace_id")
+    AT_UNIX_S_FIELD_NUMBER: _ClassVar[int]
+    POD_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    TRACE_ID_FIELD_NUMBER: _ClassVar[int]
+    at_unix_s: float
+    pod: str
+    seconds: float
+    reason: str
+    trace_id: str
+    def __init__(self, at_unix_s: _Optional[float] = ..., pod: _Optional[str] = ..., seconds: _Optional[float] = ..., reason: _Optional[str] = ..., trace_id: _Optional[str] = ...) -> None: ...
+
 class InspectResponse(_message.Message):
-    __slots__ = ("node", "version", "enis", "total", "assigned", "cooling", "free", "quarantined", "deficit", "growth", "dependencies", "settings")
+    __slots__ = ("node", "version", "enis", "total", "assigned", "cooling", "free", "quarantined", "deficit", "growth", "dependencies", "settings", "cards", "drift", "adds", "max_pods", "kubelet_pods", "pending_dels")
     class SettingsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -261,6 +299,13 @@ class InspectResponse(_message.Message):
         key: str
         value: str
         def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class DriftEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
     NODE_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     ENIS_FIELD_NUMBER: _ClassVar[int]
@@ -273,6 +318,12 @@ class InspectResponse(_message.Message):
     GROWTH_FIELD_NUMBER: _ClassVar[int]
     DEPENDENCIES_FIELD_NUMBER: _ClassVar[int]
     SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    CARDS_FIELD_NUMBER: _ClassVar[int]
+    DRIFT_FIELD_NUMBER: _ClassVar[int]
+    ADDS_FIELD_NUMBER: _ClassVar[int]
+    MAX_PODS_FIELD_NUMBER: _ClassVar[int]
+    KUBELET_PODS_FIELD_NUMBER: _ClassVar[int]
+    PENDING_DELS_FIELD_NUMBER: _ClassVar[int]
     node: str
     version: str
     enis: _containers.RepeatedCompositeFieldContainer[EniView]
@@ -285,4 +336,10 @@ class InspectResponse(_message.Message):
     growth: GrowthView
     dependencies: _containers.RepeatedCompositeFieldContainer[DependencyView]
     settings: _containers.ScalarMap[str, str]
-    def __init__(self, node: _Optional[str] = ..., version: _Optional[str] = ..., enis: _Optional[_Iterable[_Union[EniView, _Mapping]]] = ..., total: _Optional[int] = ..., assigned: _Optional[int] = ..., cooling: _Optional[int] = ..., free: _Optional[int] = ..., quarantined: _Optional[int] = ..., deficit: _Optional[int] = ..., growth: _Optional[_Union[GrowthView, _Mapping]] = ..., dependencies: _Optional[_Iterable[_Union[DependencyView, _Mapping]]] = ..., settings: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    cards: _containers.RepeatedCompositeFieldContainer[CardView]
+    drift: _containers.ScalarMap[str, int]
+    adds: _containers.RepeatedCompositeFieldContainer[AddView]
+    max_pods: int
+    kubelet_pods: int
+    pending_dels: int
+    def __init__(self, node: _Optional[str] = ..., version: _Optional[str] = ..., enis: _Optional[_Iterable[_Union[EniView, _Mapping]]] = ..., total: _Optional[int] = ..., assigned: _Optional[int] = ..., cooling: _Optional[int] = ..., free: _Optional[int] = ..., quarantined: _Optional[int] = ..., deficit: _Optional[int] = ..., growth: _Optional[_Union[GrowthView, _Mapping]] = ..., dependencies: _Optional[_Iterable[_Union[DependencyView, _Mapping]]] = ..., settings: _Optional[_Mapping[str, str]] = ..., cards: _Optional[_Iterable[_Union[CardView, _Mapping]]] = ..., drift: _Optional[_Mapping[str, int]] = ..., adds: _Optional[_Iterable[_Union[AddView, _Mapping]]] = ..., max_pods: _Optional[int] = ..., kubelet_pods: _Optional[int] = ..., pending_dels: _Optional[int] = ...) -> None: ...

@@ -290,3 +290,53 @@ class DriftEvent(_message.Message):
     message: str
     unix_ns: int
     def __init__(self, kind: _Optional[str] = ..., object: _Optional[str] = ..., action: _Optional[str] = ..., message: _Optional[str] = ..., unix_ns: _Optional[int] = ...) -> None: ...
+
+class InspectRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class DependencyView(_message.Message):
+    __slots__ = ("name", "ok", "reason", "message")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    OK_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    ok: bool
+    reason: str
+    message: str
+    def __init__(self, name: _Optional[str] = ..., ok: _Optional[bool] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
+
+class InspectResponse(_message.Message):
+    __slots__ = ("version", "packet_filter_backend", "packet_filter_problem", "pods", "enis", "dependencies", "settings", "bad_settings")
+    class SettingsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class BadSettingsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    PACKET_FILTER_BACKEND_FIELD_NUMBER: _ClassVar[int]
+    PACKET_FILTER_PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    PODS_FIELD_NUMBER: _ClassVar[int]
+    ENIS_FIELD_NUMBER: _ClassVar[int]
+    DEPENDENCIES_FIELD_NUMBER: _ClassVar[int]
+    SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    BAD_SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    version: str
+    packet_filter_backend: str
+    packet_filter_problem: str
+    pods: int
+    enis: int
+    dependencies: _containers.RepeatedCompositeFieldContainer[DependencyView]
+    settings: _containers.ScalarMap[str, str]
+    bad_settings: _containers.ScalarMap[str, str]
+    def __init__(self, version: _Optional[str] = ..., packet_filter_backend: _Optional[str] = ..., packet_filter_problem: _Optional[str] = ..., pods: _Optional[int] = ..., enis: _Optional[int] = ..., dependencies: _Optional[_Iterable[_Union[DependencyView, _Mapping]]] = ..., settings: _Optional[_Mapping[str, str]] = ..., bad_settings: _Optional[_Mapping[str, str]] = ...) -> None: ...

@@ -81,6 +81,11 @@ class NetconfStub:
                 request_serializer=vpccni__api_dot_netconf_dot_v1_dot_netconf__pb2.WatchDriftRequest.SerializeToString,
                 response_deserializer=vpccni__api_dot_netconf_dot_v1_dot_netconf__pb2.DriftEvent.FromString,
                 _registered_method=True)
+        self.Inspect = channel.unary_unary(
+                '/vpccni.netconf.v1.Netconf/Inspect',
+                request_serializer=vpccni__api_dot_netconf_dot_v1_dot_netconf__pb2.InspectRequest.SerializeToString,
+                response_deserializer=vpccni__api_dot_netconf_dot_v1_dot_netconf__pb2.InspectResponse.FromString,
+                _registered_method=True)
 
 
 class NetconfServicer:
@@ -152,6 +157,13 @@ class NetconfServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Inspect(self, request, context):
+        """What is looked after, and which packet filter the host uses. Read only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_NetconfServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -199,6 +211,11 @@ def add_NetconfServicer_to_server(servicer, server):
                     servicer.WatchDrift,
                     request_deserializer=vpccni__api_dot_netconf_dot_v1_dot_netconf__pb2.WatchDriftRequest.FromString,
                     response_serializer=vpccni__api_dot_netconf_dot_v1_dot_netconf__pb2.DriftEvent.SerializeToString,
+            ),
+            'Inspect': grpc.unary_unary_rpc_method_handler(
+                    servicer.Inspect,
+                    request_deserializer=vpccni__api_dot_netconf_dot_v1_dot_netconf__pb2.InspectRequest.FromString,
+                    response_serializer=vpccni__api_dot_netconf_dot_v1_dot_netconf__pb2.InspectResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -446,6 +463,33 @@ class Netconf:
             '/vpccni.netconf.v1.Netconf/WatchDrift',
             vpccni__api_dot_netconf_dot_v1_dot_netconf__pb2.WatchDriftRequest.SerializeToString,
             vpccni__api_dot_netconf_dot_v1_dot_netconf__pb2.DriftEvent.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Inspect(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vpccni.netconf.v1.Netconf/Inspect',
+            vpccni__api_dot_netconf_dot_v1_dot_netconf__pb2.InspectRequest.SerializeToString,
+            vpccni__api_dot_netconf_dot_v1_dot_netconf__pb2.InspectResponse.FromString,
             options,
             channel_credentials,
             insecure,

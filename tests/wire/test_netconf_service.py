@@ -135,6 +135,22 @@ def test_malformed_settings_are_told_with_every_host_set_up(node: Node, tmp_path
         scenario(process, body)
 
 
+def test_inspect_tells_the_backend_and_what_does_not_fit_it(node: Node, tmp_path: pathlib.Path) -> None:
+    async def body(client: Client) -> None:
+        await client.set_up(host_spec(), eni_spec())
+        await client.setup_pod(node.add_pod("10.0.1.33"))
+        told = await client.call("Inspect", pb.InspectRequest())
+        assert (told.packet_filter_backend, told.packet_filter_problem) == ("iptables-nft", "")
+        assert (told.pods, told.enis) == (1, 1)
+        assert told.settings["VPCCNI_NETCONF_PACKET_FILTER"] == "iptables-nft"
+        node.exec("iptables-legacy", "-t", "nat", "-N", "KUBE-SERVICES")
+        told = await client.call("Inspect", pb.InspectRequest())
+        assert told.packet_filter_problem.startswith("ours is iptables-nft, ")
+
+    with serving(node, tmp_path, VPCCNI_NETCONF_PACKET_FILTER="iptables-nft") as process:
+        scenario(process, body)
+
+
 def test_legacy_binaries_list_the_same(node: Node, tmp_path: pathlib.Path) -> None:
     async def body(client: Client) -> None:
         assert (await client.set_up()).packet_filter_backend == "iptables-legacy"

@@ -49,6 +49,7 @@ async def start(life: lifecycle.Lifecycle) -> None:
     ports = (kernel.port, leftovers.port)
     watcher = Watcher(service, values[settings.REPAIR_INTERVAL], lambda watched: RtnlEvents(ports, watched))
     service.look_again = watcher.look_again
+    servicer = NetconfServicer(service, values.as_text(), bad_settings)
     server = Server(CallInterceptor("netconf", metrics), health)
 
     async def drain() -> None:
@@ -66,7 +67,7 @@ async def start(life: lifecycle.Lifecycle) -> None:
     socket_path = values[settings.SOCKET]
     await server.start(
         socket_path,
-        lambda made: netconf_pb2_grpc.add_NetconfServicer_to_server(NetconfServicer(service, bad_settings), made),
+        lambda made: netconf_pb2_grpc.add_NetconfServicer_to_server(servicer, made),
         values[settings.HEALTH_PORT],
         directory_mode=0o700,
     )

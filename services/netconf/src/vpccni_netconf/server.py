@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from vpccni_api.netconf.v1 import netconf_pb2 as pb
 from vpccni_api.netconf.v1 import netconf_pb2_grpc
 from vpccni_api.reasons import Reason, ReasonError
+from vpccni_api.version import VERSION
 from vpccni_kit import logs
 
 from vpccni_netconf import convert
@@ -37,9 +38,10 @@ _LOOK_AGAIN_S: Final = 1.0
 class NetconfServicer(netconf_pb2_grpc.NetconfServicer):
     """One per process."""
 
-    def __init__(self, service: Service, bad_settings: Mapping[str, str]) -> None:
-        """``bad_settings``: name -> what is wrong; ipam is told, and makes events of them."""
+    def __init__(self, service: Service, settings: Mapping[str, str], bad_settings: Mapping[str, str]) -> None:
+        """``settings``: name -> value. ``bad_settings``: name -> what is wrong; ipam is told, and makes events of them."""
         self._service = service
+        self._settings = settings
         self._bad_settings = bad_settings
 
     async def ApplyHost(self, request: pb.ApplyHostRequest, context: Context) -> pb.ApplyHostResponse:
@@ -157,6 +159,27 @@ class NetconfServicer(netconf_pb2_grpc.NetconfServicer):
                 )
         finally:
             self._service.drift.unsubscribe(queue)
+
+    async def Inspect(self, request: pb.InspectRequest, context: Context) -> pb.InspectResponse:
+        service = self._service
+        try:
+            backend, problem = await service.look_at_filter()
+        except ReasonError as error:
+            backend, problem = None, str(error)
+        pods, enis = await service.kernel_thread.run(lambda: (len(service.desired.pods), len(service.desired.enis)))
+        return pb.InspectResponse(
+            version=VERSION,
+            packet_filter_backend=str(backend or ""),
+            packet_filter_problem=problem,
+            pods=pods,
+            enis=enis,
+            dependencies=[
+                pb.DependencyView(name=name, ok=state.ok, reason=state.reason, message=state.message)
+                for name, state in service.health.dependencies.items()
+            ],
+            settings=self._settings,
+            bad_settings=self._bad_settings,
+        )
 
 
 def _describe(pod: pb.PodSpec) -> None:

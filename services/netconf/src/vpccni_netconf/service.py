@@ -11,6 +11,7 @@ from vpccni_kit.metrics import Metrics
 
 from vpccni_netconf.apply_filter import FilterResult, apply_filter
 from vpccni_netconf.desired import Desired
+from vpccni_netconf.domain.backend import Backend, choose, mixture
 from vpccni_netconf.domain.spec import HostSpec
 from vpccni_netconf.drift import DriftBoard
 from vpccni_netconf.ports import Background, Kernel, PacketFilter
@@ -70,6 +71,13 @@ class Service:
     def filter_touched(self) -> bool:
         """True when somebody may have changed the packet filter since it was last looked at."""
         return self._packet_filter.fingerprint() != self._fingerprint
+
+    async def look_at_filter(self) -> tuple[Backend, str]:
+        """Which packet filter is ours, and why the host's do not fit together (empty: they do). Changes nothing. Raises
+        PACKET_FILTER_FAILED."""
+        host = await self.slow_thread.run(self._packet_filter.survey)
+        chosen = choose(host, self._forced_backend)
+        return chosen, mixture(host, chosen)
 
     async def _run_filter(self) -> FilterResult:
         assert self._filter_wish is not None

@@ -45,6 +45,17 @@ def choose(host: HostFilter, forced: str) -> Backend:
     return Backend.NFTABLES if host.nft_tool else Backend.NFT
 
 
+def mixture(host: HostFilter, chosen: Backend) -> str:
+    """Why what is in the host's packet filters does not fit together; empty when it does."""
+    legacy, nft = (_KUBE.search(listing) is not None for listing in (host.legacy, host.nft))
+    if legacy and nft:
+        return "chains of Kubernetes (KUBE-…) are in iptables-legacy and in iptables-nft"
+    if (legacy and chosen is not Backend.LEGACY) or (nft and chosen is Backend.LEGACY):
+        theirs = Backend.LEGACY if legacy else Backend.NFT
+        return f"ours is {chosen}, the chains of Kubernetes (KUBE-…) are in {theirs}"
+    return ""
+
+
 def knows_random_fully(version: str) -> bool:
     """iptables has the flag since 1.6.2; an unreadable version is taken for a new one."""
     found = _VERSION.search(version)

@@ -132,6 +132,11 @@ class Api:
             name = body["metadata"]["name"]
             await self.put(f"{path}/{name}", body)
             return 201, self.objects[f"{path}/{name}"]
+        if method == "PATCH" and path.endswith("/status") and path.removesuffix("/status") in self.objects:
+            assert "strategic-merge-patch" in head
+            path = path.removesuffix("/status")
+            await self.put(path, _with_conditions(self.objects[path], body["status"]["conditions"]))
+            return 200, self.objects[path]
         if path in self.objects:
             if method == "GET":
                 return 200, self.objects[path]
@@ -187,6 +192,15 @@ def _selected(item: dict[str, Any], query: dict[str, list[str]]) -> bool:
         if value != wanted:
             return False
     return True
+
+
+def _with_conditions(found: dict[str, Any], given: list[dict[str, Any]]) -> dict[str, Any]:
+    """As a strategic merge does: the lists of conditions merge by their type."""
+    made = copy.deepcopy(found)
+    status = made.setdefault("status", {})
+    merged = {item["type"]: item for item in (*status.get("conditions", ()), *given)}
+    status["conditions"] = list(merged.values())
+    return made
 
 
 def _patched(found: dict[str, Any], body: Any, *, json_patch: bool) -> dict[str, Any] | None:

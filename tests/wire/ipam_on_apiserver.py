@@ -56,6 +56,11 @@ def annotation(name: str, key: str = POD_IPS) -> Any:
     return get("pod", name)["metadata"].get("annotations", {}).get(key)
 
 
+def condition() -> Any:
+    found = get("node", "node-1")["status"].get("conditions", ())
+    return next(((c["status"], c["reason"]) for c in found if c["type"] == "PodAddressesExhausted"), None)
+
+
 async def until(there: Any, what: str, log: Any) -> None:
     async def met() -> bool:
         return bool(await asyncio.to_thread(there))
@@ -113,6 +118,12 @@ async def body(world: Any) -> None:
     kubectl("uncordon", "node-1")
     await until(lambda: "node: schedulable again" in log(), "the end of the cordon", log)
 
+    world.manager.subnet_free = 0
+    for name in ("last", "very-last"):
+        identity = {"namespace": "default", "name": name, "uid": pod(name)}
+        await world.add(name, 40, pod=identity)
+    await until(lambda: condition() == ("True", "SUBNET_FULL"), "the node's condition", log)
+
 
 async def main() -> None:
     environ = {
@@ -122,6 +133,7 @@ async def main() -> None:
         "MY_POD_NAME": "aws-node-x",
         "WARM_IP_TARGET": "2",
         "ANNOTATE_POD_IP": "true",
+        "VPCCNI_NODE_CONDITION": "true",
         "ENABLE_POD_ENI": "true",
         "AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG": "true",
         "ENI_CONFIG_LABEL_DEF": "topology.kubernetes.io/zone",

@@ -16,7 +16,9 @@ from vpccni_chart import manifest
 HELM = manifest.find_helm()
 MISSING = apiserver.missing() or ("" if HELM else "helm (make e2e builds it)")
 pytestmark = [pytest.mark.wire, pytest.mark.slow, pytest.mark.skipif(bool(MISSING), reason=f"needs {MISSING}")]
-ENV = {"ANNOTATE_POD_IP": "true", "ENABLE_POD_ENI": "true", "AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG": "true"}
+ENV = dict.fromkeys(
+    ("ANNOTATE_POD_IP", "ENABLE_POD_ENI", "AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG", "VPCCNI_NODE_CONDITION"), "true"
+)
 NODE = {
     "apiVersion": "v1",
     "kind": "Node",

@@ -233,6 +233,38 @@ def test_malformed_settings_of_every_service_are_events_once() -> None:
     run(body, started=False, WARM_ENI_TARGET="many", AWS_VPC_K8S_CNI_LOGLEVEL="LOUD")
 
 
+def condition(api: Api) -> tuple[str, str] | None:
+    """(status, reason) of the node's condition."""
+    found = api.objects[NODE].get("status", {}).get("conditions", ())
+    return next(((c["status"], c["reason"]) for c in found if c["type"] == "PodAddressesExhausted"), None)
+
+
+def test_the_node_s_condition_says_when_addresses_run_out_and_when_they_are_back() -> None:
+    async def body(world: World, api: Api) -> None:
+        ready = {"type": "Ready", "status": "True", "reason": "KubeletReady"}
+        await api.put(NODE, node() | {"status": {"capacity": {"pods": "110"}, "conditions": [ready]}})
+
+        async def said(wanted: tuple[str, str]) -> None:
+            async def there() -> bool:
+                return condition(api) == wanted
+
+            await until(there, world.log, 40)
+
+        await world.start()
+        await said(("False", "AddressesAvailable"))
+        world.manager.subnet_free = 0
+        for name in ("a", "b"):
+            assert await world.address(name, 40)
+        await said(("True", "SUBNET_FULL"))
+        await world.kill()
+        await world.start()
+        world.manager.subnet_free = 5
+        await said(("False", "AddressesAvailable"))
+        assert ready in api.objects[NODE]["status"]["conditions"], "those of others stay"
+
+    run(body, started=False, WARM_IP_TARGET="2", VPCCNI_NODE_CONDITION="true")
+
+
 def pod(name: str, uid: str = "") -> dict[str, Any]:
     return {"metadata": {"uid": uid or f"u-{name}"}, "spec": {"nodeName": "node-1"}}
 

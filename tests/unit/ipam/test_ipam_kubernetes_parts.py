@@ -14,6 +14,7 @@ from vpccni_ipam.adapters.branch_files import BranchFiles
 from vpccni_ipam.adapters.eni_config_files import EniConfigFiles
 from vpccni_ipam.adapters.kubernetes_http import Access, access
 from vpccni_ipam.annotate import Annotate
+from vpccni_ipam.domain.address_condition import LASTS_S, SteadyCondition, condition_of
 from vpccni_ipam.domain.eni_config import EniConfig, eni_config
 from vpccni_ipam.domain.event_filter import BURST, NOTE_MAX, REPEAT_S, Event, EventFilter, Subject, short_note
 from vpccni_ipam.domain.model import Assignment, Branch, PodIdentity, PodKey, Wiring
@@ -114,6 +115,18 @@ def test_an_event_is_not_repeated_and_a_storm_is_cut() -> None:
     assert sum(storm.lets_through(event(number), 1.0) for number in range(1000)) == int(BURST)
     assert storm.lets_through(event(5000), 7.0)
     assert len(short_note("x" * 5000)) == NOTE_MAX and short_note("x") == "x"
+
+
+def test_the_node_condition_is_what_a_person_can_repair_and_has_lasted() -> None:
+    full = condition_of(ReasonError(Reason.SUBNET_FULL, "none of 2 subnets"))
+    fine = condition_of(None)
+    assert (full.exhausted, full.reason) == (True, "SUBNET_FULL") and not fine.exhausted
+    for passing in (Reason.POOL_WARMING, Reason.ALL_COOLING, Reason.MAX_PODS):
+        assert condition_of(ReasonError(passing, "")) == fine
+    steady = SteadyCondition()
+    assert steady.look(fine, 0.0) is None and steady.look(full, 1.0) is None
+    assert steady.look(dataclasses.replace(full, message="of 3"), 1.0 + LASTS_S) is not None
+    assert steady.look(fine, 12.0) is None and steady.look(fine, 12.0 + LASTS_S) == fine
 
 
 BRANCH = {

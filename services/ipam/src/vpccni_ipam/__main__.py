@@ -90,6 +90,7 @@ class Ipam:
         self.owner.triage = self.grow.triage
         self.owner.on_release = self.edge.released
         self.grow.on_failed = self.edge.growth_failed
+        self.edge.refusal = lambda: self.owner.refusal() if self.owner.started.is_set() else None
         if self.edge.eni_configs is not None:
             self.grow.profile = self.edge.eni_configs.profile
         self.shrink = Shrink(self.owner, self.manager, self.netconf, config.targets, values[s.SHRINK_PACE])

@@ -82,7 +82,7 @@ class Inspect:
             deficit=deficit(self._grow.targets, supply, slots.limits) if slots else 0,
             growth=owner.growth,
             dependencies=dict(self._health.dependencies),
-            refusal=None if supply.free else owner.why_none(),
+            refusal=owner.refusal(),
             branches=tuple(self.branches()),
         )
 

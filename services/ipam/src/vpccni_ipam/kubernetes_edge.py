@@ -17,7 +17,7 @@ from vpccni_ipam import settings as s
 from vpccni_ipam.adapters.eni_config_files import EniConfigFiles, kept
 from vpccni_ipam.adapters.kubernetes_api import ENI_CONFIGS, NODES, PODS, KubernetesApi
 from vpccni_ipam.adapters.kubernetes_http import ACCOUNT, Http, access
-from vpccni_ipam.adapters.kubernetes_writes import KubernetesEvents, NodeTrunk, PodAnnotations
+from vpccni_ipam.adapters.kubernetes_writes import KubernetesEvents, NodeStatus, NodeTrunk, PodAnnotations
 from vpccni_ipam.annotate import Annotate
 from vpccni_ipam.domain.eni_config import EniConfig
 from vpccni_ipam.domain.event_filter import Subject
@@ -28,6 +28,7 @@ from vpccni_ipam.eni_configs import EniConfigs
 from vpccni_ipam.events import Events
 from vpccni_ipam.node_state import OwnNode
 from vpccni_ipam.pod_eni import OwnPods
+from vpccni_ipam.say_condition import SayCondition
 from vpccni_ipam.trunk_wish import TrunkWish
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,8 @@ class KubernetesEdge:
         self.events: Events | None = None
         self._annotate: Annotate | None = None
         self.pods: OwnPods | None = None
+        self.refusal: Callable[[], ReasonError | None] = lambda: None
+        """What an ADD would be refused with now, for want of an address."""
         self.has_trunk: Callable[[], bool] = lambda: False
         self.may_have_trunk: Callable[[], bool] = lambda: False
         self._tasks: list[tuple[str, Callable[[], Task]]] = []
@@ -73,6 +76,9 @@ class KubernetesEdge:
         self.events = Events(KubernetesEvents(api, name), clock, Subject("Node", name), own_pod)
         node = api.watch(NODES, {"fieldSelector": f"metadata.name={name}"}, node_state, self.node.take, self._state)
         self._tasks += [("events", self.events.run), ("watch of the node", node.run)]
+        if self._values[s.NODE_CONDITION]:
+            say = SayCondition(NodeStatus(api, name), clock, self._refusal_now, self._node_uid)
+            self._tasks.append(("node condition", say.run))
         if self._values[s.ANNOTATE_POD_IP]:
             self._annotate = Annotate(PodAnnotations(api))
             self._tasks.append(("pod annotations", self._annotate.run))
@@ -105,7 +111,7 @@ class KubernetesEdge:
         return {FEATURE_GROUPS: ""} | named
 
     def _without_kubernetes(self) -> None:
-        for setting in (s.ANNOTATE_POD_IP, s.ENABLE_POD_ENI):
+        for setting in (s.ANNOTATE_POD_IP, s.ENABLE_POD_ENI, s.NODE_CONDITION):
             if self._values[setting]:
                 log.warning("%s has no effect with %s=off", setting.name, s.KUBERNETES.name)
         if self.eni_configs is not None:
@@ -138,6 +144,12 @@ class KubernetesEdge:
     @property
     def node_name(self) -> str:
         return self._values[s.MY_NODE_NAME]
+
+    def _refusal_now(self) -> ReasonError | None:
+        return self.refusal()
+
+    def _node_uid(self) -> str:
+        return self.node.state.uid if self.node.state else ""
 
     @property
     def pod_capacity(self) -> int:

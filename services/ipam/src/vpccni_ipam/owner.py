@@ -146,6 +146,10 @@ class PoolOwner:
             return ReasonError(error.reason, f"{error.message} ({counts})", origin=error.origin)
         return ReasonError(Reason.POOL_WARMING, f"addresses are on their way ({counts})")
 
+    def refusal(self) -> ReasonError | None:
+        """What an ADD would be refused with now; None while an address is free."""
+        return None if self.supply().free else self.why_none()
+
     def release(self, key: PodKey) -> Assignment | None:
         item = self.pool.find(key)
         if item is None:

@@ -108,6 +108,11 @@ NETWORK_POLICY_ENFORCING_MODE = choice(
     "How the network policy agent treats new pods",
     fold_case=True,
 )
+NODE_CONDITION = boolean(
+    "VPCCNI_NODE_CONDITION",
+    False,
+    "The Node's condition PodAddressesExhausted says when pods get no address; needs patch of nodes/status",
+)
 ANNOTATE_POD_IP = boolean("ANNOTATE_POD_IP", False, "Write the pod's address into an annotation")
 
 # Datapath, passed on to netconf.

@@ -27,5 +27,6 @@ class Status:
             if not state.ok:
                 reason = Reason(state.reason) if state.reason in Reason.__members__ else Reason.NOT_READY
                 raise ReasonError(reason, state.message)
-        if self._owner.supply().free == 0:
-            raise self._owner.why_none()
+        refusal = self._owner.refusal()
+        if refusal is not None:
+            raise refusal

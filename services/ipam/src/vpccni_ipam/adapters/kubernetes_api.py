@@ -15,18 +15,22 @@ from vpccni_ipam.adapters.kubernetes_watch import Watch
 T = TypeVar("T")
 MERGE: Final = "application/merge-patch+json"
 JSON_PATCH: Final = "application/json-patch+json"
+STRATEGIC: Final = "application/strategic-merge-patch+json"
+"""Merges lists by the key that the API declares: one condition of a Node among those of others."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Resource:
-    """A kind of object. ``base``: path of its API group and version."""
+    """A kind of object. ``base``: path of its API group and version. ``part``: a subresource, such as ``status``."""
 
     base: str
     plural: str
     namespaced: bool = False
+    part: str = ""
 
 
 NODES: Final = Resource("/api/v1", "nodes")
+NODE_STATUS: Final = Resource("/api/v1", "nodes", part="status")
 PODS: Final = Resource("/api/v1", "pods", namespaced=True)
 EVENTS: Final = Resource("/apis/events.k8s.io/v1", "events", namespaced=True)
 ENI_CONFIGS: Final = Resource("/apis/crd.k8s.amazonaws.com/v1alpha1", "eniconfigs")
@@ -36,6 +40,7 @@ CALLS: Final[Mapping[str, frozenset[tuple[str, Resource]]]] = {
     "": frozenset({("list", NODES), ("watch", NODES), ("create", EVENTS)}),
     "ANNOTATE_POD_IP": frozenset({("patch", PODS)}),
     "AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG": frozenset({("list", ENI_CONFIGS), ("watch", ENI_CONFIGS)}),
+    "VPCCNI_NODE_CONDITION": frozenset({("patch", NODE_STATUS)}),
     "ENABLE_POD_ENI": frozenset(
         {
             ("get", PODS),
@@ -104,4 +109,5 @@ def _need(met: bool, path: str, status: int, message: str) -> None:
 def _path(verb: str, resource: Resource, namespace: str = "", name: str = "") -> str:
     assert (verb, resource) in _DECLARED, f"{verb} {resource.plural} is not in CALLS"
     middle = f"/namespaces/{quote(namespace, safe='')}" if namespace and resource.namespaced else ""
-    return f"{resource.base}{middle}/{resource.plural}" + (f"/{quote(name, safe='')}" if name else "")
+    of_name = f"/{quote(name, safe='')}" if name else ""
+    return f"{resource.base}{middle}/{resource.plural}{of_name}" + (f"/{resource.part}" if resource.part else "")

@@ -7,7 +7,17 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
-from vpccni_ipam.adapters.kubernetes_api import CNI_NODES, EVENTS, JSON_PATCH, NODES, PODS, KubernetesApi
+from vpccni_ipam.adapters.kubernetes_api import (
+    CNI_NODES,
+    EVENTS,
+    JSON_PATCH,
+    NODE_STATUS,
+    NODES,
+    PODS,
+    STRATEGIC,
+    KubernetesApi,
+)
+from vpccni_ipam.domain.address_condition import TYPE, NodeCondition
 from vpccni_ipam.domain.event_filter import Event, short_note
 from vpccni_ipam.domain.model import PodIdentity
 from vpccni_ipam.domain.pod_eni import TRUNK_LABEL, features_with
@@ -72,6 +82,27 @@ class PodAnnotations:
         if pod.uid:
             steps.insert(0, {"op": "test", "path": "/metadata/uid", "value": pod.uid})
         return await self._api.patch(PODS, pod.name, steps, pod.namespace, kind=JSON_PATCH)
+
+
+class NodeStatus:
+    """say_condition.ConditionBoard, for this node."""
+
+    def __init__(self, api: KubernetesApi, node_name: str) -> None:
+        self._api = api
+        self._node_name = node_name
+
+    async def say(self, condition: NodeCondition) -> bool:
+        now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        entry = {
+            "type": TYPE,
+            "status": str(condition.exhausted),
+            "reason": condition.reason,
+            "message": short_note(condition.message),
+            "lastHeartbeatTime": now,
+            "lastTransitionTime": now,
+        }
+        body = {"status": {"conditions": [entry]}}
+        return await self._api.patch(NODE_STATUS, self._node_name, body, kind=STRATEGIC)
 
 
 class NodeTrunk:

@@ -286,7 +286,8 @@ def test_clean_up_runs_after_the_release_is_gone_and_goes_itself() -> None:
         assert annotations["helm.sh/hook-delete-policy"] == "before-hook-creation,hook-succeeded"
         weights[thing["kind"]] = int(annotations["helm.sh/hook-weight"])
     assert weights == {"ServiceAccount": 0, "Role": 0, "RoleBinding": 0, "DaemonSet": 1, "Job": 2}
-    clean, rules = one(hooks, "DaemonSet", "aws-node-clean")["spec"]["template"]["spec"]["initContainers"]
+    stopped, clean, rules = one(hooks, "DaemonSet", "aws-node-clean")["spec"]["template"]["spec"]["initContainers"]
+    assert {f"--port={port}" for port in (61680, 61681, 61682)} < set(stopped["command"])
     assert clean["args"] == ["clean", "--plugins", "--state"]
     assert rules["command"] == ["python3", "-m", "vpccni_netconf.clean", "--veth-prefix=eni"]
     assert rules["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["NET_ADMIN", "NET_RAW"]}

@@ -97,3 +97,15 @@ def test_listens_on_a_real_port() -> None:
 def test_command_line_ends_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert prestop.main(["quiet", "--checkpoint", str(tmp_path / "none"), "--timeout", "1"]) == 0
     assert "no allocation left" in capsys.readouterr().err
+
+
+def test_gone_means_all_ports(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = server.getsockname()[1]
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            free = other.getsockname()[1]
+        arguments = ["gone", f"--port={free}", f"--port={taken}", "--timeout=0"]
+        assert prestop.main(arguments) == 0
+        assert "still there" in capsys.readouterr().err
+    assert prestop.main(arguments) == 0
+    assert capsys.readouterr().err.endswith("gone: gone\n")

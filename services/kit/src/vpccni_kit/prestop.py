@@ -2,8 +2,8 @@
 
 ``quiet``: for ipam. While pods of the node are being removed (node shutdown), DEL must still be answered: returns when the
 checkpoint holds no allocation, or none was released for ``--quiet`` seconds (an upgrade: nothing is being removed), or
-after ``--timeout`` seconds. ``gone``: for netconf and eni-manager. Returns when nobody listens on ``--port`` any more
-(ipam has stopped), or after ``--timeout`` seconds. Both always end with status 0: a hook that fails ends nothing sooner.
+after ``--timeout`` seconds. ``gone``: for netconf and eni-manager. Returns when nobody listens on any ``--port``
+(ipam has stopped; after an uninstall: all have), or after ``--timeout`` seconds. Both always end with status 0: a hook that fails ends nothing sooner.
 
 Standard library only, so that the hook starts quickly.
 """
@@ -84,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     checkpoint = os.environ.get("VPCCNI_CHECKPOINT") or os.environ.get("AWS_VPC_K8S_CNI_BACKING_STORE") or _CHECKPOINT
     quiet.add_argument("--checkpoint", default=checkpoint)
     gone = ways.add_parser("gone")
-    gone.add_argument("--port", type=int, required=True)
+    gone.add_argument("--port", type=int, required=True, action="append", help="may be given several times")
     gone.add_argument("--timeout", type=float, default=30.0, help="seconds at most")
     args = parser.parse_args(argv)
     if args.way == "quiet":
@@ -92,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             lambda: allocations(args.checkpoint), args.quiet, args.timeout, clock=time.monotonic, sleep=time.sleep
         )
     else:
-        why = wait_gone(lambda: listens(args.port), args.timeout, clock=time.monotonic, sleep=time.sleep)
+        why = wait_gone(lambda: any(map(listens, args.port)), args.timeout, clock=time.monotonic, sleep=time.sleep)
     sys.stderr.write(f"preStop {args.way}: {why}\n")
     return 0
 

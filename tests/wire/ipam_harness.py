@@ -125,6 +125,7 @@ class ModelEniManager(eni_pb2_grpc.EniManagerServicer):
     """An instance with ENIs in a list. ``subnet_free``: addresses that the subnet still has."""
 
     def __init__(self, max_enis: int = 3, per_eni: int = 10) -> None:
+        self.inspect = eni.InspectResponse()
         self.max_enis = max_enis
         self.per_eni = per_eni
         self.subnet_free = 1000
@@ -191,6 +192,9 @@ class ModelEniManager(eni_pb2_grpc.EniManagerServicer):
             limits=limits,
             bad_settings=self.bad_settings,
         )
+
+    async def Inspect(self, request: Any, context: Any) -> Any:
+        return self.inspect
 
     async def Inventory(self, request: Any, context: Any) -> Any:
         self.calls.append("Inventory:EC2" if request.source == eni.EC2 else "Inventory:IMDS")

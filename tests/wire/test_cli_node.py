@@ -12,6 +12,7 @@ import sys
 from typing import Any
 
 import pytest
+from vpccni_api.ipam.v1 import ipam_pb2 as pb
 from vpccni_api.reasons import Reason, ReasonError
 from vpccni_cli.text import WIDTH
 
@@ -60,7 +61,14 @@ def test_a_node_with_a_pod() -> None:
         (interface,) = pod["interfaces"]
         assert (interface["address"], interface["eni"]["eni_id"], interface["problem"]) == (address, "eni-0", None)
         assert address in await asked(world, "explain", "pod", "default/web")
+        assert pod["last_add"]["reason"] == "" and pod["last_add"]["pod"] == "default/web"
         assert await asked_json(world, "verify") == {"checked": 1, "wrong": []}
+        with pytest.raises(ReasonError):
+            await world.add("bad", conf=pb.PodNetConf(mtu=1))
+        assert "1 of 2 failed" in await asked(world, "status")
+        said = await asked_json(world, "explain", "pod", "default/bad", status=1)
+        assert said["causes"][0]["reason"] == "REQUEST_INVALID" and said["last_add"]["reason"] == "REQUEST_INVALID"
+        assert "the pod's last ADD failed" in await asked(world, "explain", "pod", "default/bad", status=1)
 
         world.netconf.pods.clear()
         wrong = await asked_json(world, "verify", status=1)

@@ -15,6 +15,7 @@ import urllib.request
 from typing import Any
 
 import pytest
+from vpccni_api.eni.v1 import eni_pb2
 from vpccni_api.ipam.v1 import ipam_pb2 as pb
 from vpccni_api.reasons import Reason, ReasonError
 
@@ -94,9 +95,27 @@ def test_the_page_shows_pods_and_failures_and_fetches_nothing() -> None:
         with pytest.raises(ReasonError):
             await world.add("bad", conf=pb.PodNetConf(mtu=1))
         _, text = await page(_BROWSER)
-        assert text.count("<tr><td>") == 13, "one line for each ADD"
+        assert text.partition("The last ADDs")[2].count("<tr><td>") == 13, "one line for each ADD"
         assert "REQUEST_INVALID" in text and f"<code>{'ab' * 16}</code>" in text
         assert "SUBNET_FULL" in text and "&lt;b&gt;has no&lt;/b&gt;" in text and "<b>has no" not in text
+
+    run(body)
+
+
+def test_the_page_shows_the_ec2_budget_and_what_is_throttled() -> None:
+    async def body(world: World) -> None:
+        world.manager.inspect = eni_pb2.InspectResponse(
+            classes=[eni_pb2.ApiClassView(api_class="address", level=0.5, rate=0.625, ceiling=5, burst=10)],
+            apis=[eni_pb2.ApiView(api="AssignPrivateIpAddresses", calls=9, errors=3, throttled=3)],
+            subnets=[eni_pb2.SubnetView(subnet_id="subnet-7", free=3, refused_why="no <tag>")],
+        )
+        _, text = await asyncio.to_thread(get, world.introspection_port, _BROWSER)
+        assert "<tr><td>address<td><span class=bad>0.62/s</span><td>5/s<td>0.5" in text
+        assert "<tr><td>AssignPrivateIpAddresses<td>9<td>3<td><span class=bad>3</span>" in text
+        assert "<tr><td>subnet-7<td><td>3<td>no &lt;tag&gt;" in text
+        await world.manager_leaf.stop()
+        _, text = await asyncio.to_thread(get, world.introspection_port, _BROWSER)
+        assert "ENI_MANAGER_UNREACHABLE" in text.partition("EC2 budget")[2]
 
     run(body)
 

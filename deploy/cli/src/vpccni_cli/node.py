@@ -31,6 +31,7 @@ class Node(Service):
         for eni in found["enis"]:
             for cidr in eni["cidrs"]:
                 cidr["size"] = int(cidr["size"])
+        found["drift"] = {kind: int(count) for kind, count in found["drift"].items()}
         return found
 
     def check(self, line: dict[str, Any]) -> ReasonError | None:

@@ -35,6 +35,7 @@ from vpccni_ipam.domain.model import Assignment, NodeFacts
 from vpccni_ipam.domain.pool import Pool
 from vpccni_ipam.domain.targets import pods_by_formula
 from vpccni_ipam.enis import Enis
+from vpccni_ipam.figures import Figures
 from vpccni_ipam.gc import Gc
 from vpccni_ipam.grow import Grow
 from vpccni_ipam.inspect import Inspect
@@ -123,6 +124,7 @@ class Ipam:
             settings_text=values.as_text(),
             counted=self.tally.asked,
             recent=self.recent,
+            figures=self._figures,
         )
 
     def _with_pod_enis(self, pods: OwnPods, locks: PodLocks, gate: WiringGate, clock: Clock) -> None:
@@ -251,11 +253,27 @@ class Ipam:
 
     async def _show(self) -> None:
         """Metrics and introspection."""
-        pages = Pages(self.values, self.inspect, self.recent, self.tally, self._eni_config)
+        pages = Pages(
+            self.values,
+            self.inspect,
+            self.recent,
+            self.tally,
+            self._figures,
+            self.manager.figures,
+            self._eni_config,
+        )
         collector = PoolCollector(self.owner, self.grow, self.tally, lambda: self.enis.unmanaged, self.pending.count)
         pages.serve_metrics(self.metrics, self.health, collector)
         if (close := await pages.serve_introspection()) is not None:
             self.life.on_drain(close)
+
+    def _figures(self) -> Figures:
+        return Figures(
+            drift=self.tally.drift(),
+            max_pods=self.grow.targets.max_pods,
+            kubelet_pods=self.edge.pod_capacity,
+            pending_dels=self.pending.count(),
+        )
 
     def _eni_config(self) -> str:
         return self.edge.eni_configs.name if self.edge.eni_configs else "default"
@@ -272,7 +290,7 @@ class Ipam:
         self.owner.wake()
 
     def _drift(self, event: Drift) -> None:
-        self.tally.add("vpccni_drift_total", event.kind)
+        self.tally.drifted(event.kind)
         log.warning("drift %s: %s %s", event.action, event.kind, event.object, extra={"detail": event.message})
 
     def _store_state(self, error: ReasonError | None) -> None:

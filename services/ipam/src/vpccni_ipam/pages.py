@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from typing import Final
 
+from vpccni_api.reasons import ReasonError
 from vpccni_kit.health import HealthBoard
 from vpccni_kit.metrics import Metrics
 from vpccni_kit.settings import Values
@@ -14,10 +16,12 @@ from vpccni_ipam import settings as s
 from vpccni_ipam.adapters.introspection import Introspection, Page, enis_page
 from vpccni_ipam.adapters.metrics import PoolCollector, install
 from vpccni_ipam.adapters.node_page import node_page
+from vpccni_ipam.figures import Ec2Figures, Figures
 from vpccni_ipam.inspect import Inspect
 from vpccni_ipam.recent import RecentAdds
 from vpccni_ipam.tally import Tally
 
+_EC2_S: Final = 2.0
 log = logging.getLogger("vpccni_ipam")
 
 
@@ -25,12 +29,21 @@ class Pages:
     """One per process. ``eni_config``: name of the ENIConfig in use. A taken port is said and does not stop the node."""
 
     def __init__(
-        self, values: Values, inspect: Inspect, recent: RecentAdds, tally: Tally, eni_config: Callable[[], str]
+        self,
+        values: Values,
+        inspect: Inspect,
+        recent: RecentAdds,
+        tally: Tally,
+        figures: Callable[[], Figures],
+        ec2: Callable[[float], Awaitable[Ec2Figures]],
+        eni_config: Callable[[], str],
     ) -> None:
         self._values = values
         self._inspect = inspect
         self._recent = recent
         self._tally = tally
+        self._figures = figures
+        self._ec2 = ec2
         self._eni_config = eni_config
 
     def serve_metrics(self, metrics: Metrics, health: HealthBoard, collector: PoolCollector) -> None:
@@ -56,11 +69,14 @@ class Pages:
             return None
         return introspection.close
 
-    def _node_page(self) -> str:
-        counts = self._tally.counts.items()
-        drift = {kind: count for (metric, kind), count in counts if metric == "vpccni_drift_total"}
+    async def _node_page(self) -> str:
         name, settings = self._values[s.MY_NODE_NAME], self._values.as_text()
-        return node_page(self._inspect(), name, settings, drift, self._recent.records, time.time())
+        ec2: Ec2Figures | ReasonError
+        try:
+            ec2 = await self._ec2(_EC2_S)
+        except ReasonError as error:
+            ec2 = error
+        return node_page(self._inspect(), name, settings, self._figures(), ec2, self._recent.records, time.time())
 
     def _json_pages(self) -> dict[str, Page]:
         values = self._values

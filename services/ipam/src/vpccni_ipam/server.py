@@ -19,6 +19,7 @@ from vpccni_ipam.convert import from_result, to_identity, to_key, to_mtu, to_pod
 from vpccni_ipam.del_pod import DelPod
 from vpccni_ipam.domain.model import AddressState, Assignment, EniState
 from vpccni_ipam.domain.result import compose
+from vpccni_ipam.figures import Figures
 from vpccni_ipam.gc import Gc
 from vpccni_ipam.inspect import AddressLine, EniLines, Inspect
 from vpccni_ipam.recent import RecentAdds
@@ -47,6 +48,7 @@ class IpamServicer(ipam_pb2_grpc.IpamServicer):
         settings_text: dict[str, str],
         counted: Callable[[str], None],
         recent: RecentAdds,
+        figures: Callable[[], Figures],
     ) -> None:
         self._add_pod = add_pod
         self._del_pod = del_pod
@@ -59,6 +61,7 @@ class IpamServicer(ipam_pb2_grpc.IpamServicer):
         self._settings_text = settings_text
         self._counted = counted
         self._recent = recent
+        self._figures = figures
 
     async def AddPod(self, request: Any, context: Any) -> Any:
         self._counted("add")
@@ -109,7 +112,7 @@ class IpamServicer(ipam_pb2_grpc.IpamServicer):
         return pb.StatusResponse()
 
     async def Inspect(self, request: Any, context: Any) -> Any:
-        found = self._inspect()
+        found, figures = self._inspect(), self._figures()
         supply, growth = found.supply, found.growth
         enis = [_eni_view(eni) for eni in found.enis]
         if found.homeless:
@@ -141,6 +144,16 @@ class IpamServicer(ipam_pb2_grpc.IpamServicer):
                 for name, dep in found.dependencies.items()
             ],
             settings=self._settings_text,
+            drift=dict(figures.drift),
+            adds=[
+                pb.AddView(
+                    at_unix_s=add.at_unix, pod=add.pod, seconds=add.seconds, reason=add.reason, trace_id=add.trace_id
+                )
+                for add in self._recent.records
+            ],
+            max_pods=figures.max_pods,
+            kubelet_pods=figures.kubelet_pods,
+            pending_dels=figures.pending_dels,
         )
 
 

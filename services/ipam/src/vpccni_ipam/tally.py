@@ -5,6 +5,9 @@ from __future__ import annotations
 import collections
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import Final
+
+DRIFT: Final = "vpccni_drift_total"
 
 
 class Tally:
@@ -25,6 +28,13 @@ class Tally:
             self.add("awscni_add_ip_req_count")
         else:
             self.add("awscni_del_ip_req_count", "PodDeleted")
+
+    def drift(self) -> dict[str, int]:
+        """Repairs by kind of kernel object."""
+        return {kind: count for (metric, kind), count in self.counts.items() if metric == DRIFT}
+
+    def drifted(self, kind: str) -> None:
+        self.add(DRIFT, kind)
 
     def error(self, function: str) -> None:
         """One more of awscni_ipamd_error_count{fn}."""

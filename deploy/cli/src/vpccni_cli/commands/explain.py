@@ -77,7 +77,9 @@ def _pod(args: argparse.Namespace) -> int:
     for (eni, cidr, line), wrong in zip(mine, checked, strict=True):
         lines += ["", *_described(eni, cidr, line)]
         lines += text.problem(wrong) if wrong else text.field("kernel", "as recorded")
-    text.emit(args, {"pod": args.name, "interfaces": interfaces}, lines)
+    last = _last_add(args.name, found)
+    lines += ["", *_told(last)]
+    text.emit(args, {"pod": args.name, "interfaces": interfaces, "last_add": last}, lines)
     return 1 if any(checked) else 0
 
 
@@ -97,8 +99,32 @@ def _described(eni: dict[str, Any], cidr: dict[str, Any], line: dict[str, Any]) 
         ),
         *text.field("ENI", f"{eni['eni_id'] or 'not known'} ({eni['state']}) in {eni['subnet_id'] or '-'}"),
         *text.field("routes", f"branch ENI, VLAN {eni['branch_vlan']} of the trunk" if eni["branch_vlan"] else routes),
+        *text.field("rules", _rules(eni, line["address"])),
         *text.field("interface", f"{key['ifname']} in container {key['container_id']}, network {key['network_name']}"),
     ]
+
+
+def _rules(eni: dict[str, Any], address: str) -> str:
+    """The original's numbers (docs/datapath.md)."""
+    if eni["branch_vlan"]:
+        return "10 by the VLAN link (strict mode) or 512 and 1536 by the address (standard)"
+    leaving = f"; 1536 from {address} table {eni['route_table']}" if eni["route_table"] not in (0, 254) else ""
+    return f"512 to {address} table main{leaving}"
+
+
+def _last_add(pod: str, found: dict[str, Any]) -> dict[str, Any] | None:
+    """Of the last fifty of the node."""
+    return next((add for add in reversed(found["adds"]) if add["pod"] == pod), None)
+
+
+def _told(add: dict[str, Any] | None) -> list[str]:
+    if add is None:
+        return text.field("last ADD", "not among the last fifty")
+    result = f"failed with {add['reason']}" if add["reason"] else "succeeded"
+    made = text.field(
+        "last ADD", f"{text.since(add['at_unix_s'])} ago, {result}, {add['seconds'] * 1000:.1f} ms in ipam"
+    )
+    return made + text.field("trace", add["trace_id"] or "the plugin sent none")
 
 
 def _absent(pod: str, found: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -107,6 +133,9 @@ def _absent(pod: str, found: dict[str, Any]) -> tuple[dict[str, Any], list[str]]
     causes = [
         (item["reason"], f"{item['name']}: {item['message']}") for item in found["dependencies"] if not item["ok"]
     ]
+    last = _last_add(pod, found)
+    if last and last["reason"]:
+        causes.append((last["reason"], "the pod's last ADD failed with it"))
     for name in ("add", "last"):
         if growth.get(f"{name}_reason") and growth[f"{name}_reason"] not in dict(causes):
             causes.append((growth[f"{name}_reason"], growth.get(f"{name}_message", "")))
@@ -122,5 +151,7 @@ def _absent(pod: str, found: dict[str, Any]) -> tuple[dict[str, Any], list[str]]
             "nothing keeps this node from serving it: the pod runs on another node, on the host network, with a branch ENI,"
             " or has ended; if not, its events and the runtime's log say more.",
         )
+    lines += _told(last) if last else []
     said = [{"reason": reason, "message": message, "cure": text.cure(reason)} for reason, message in causes]
-    return {"pod": pod, "interfaces": [], "causes": said, "free": found["free"], "cooling": found["cooling"]}, lines
+    value = {"pod": pod, "interfaces": [], "causes": said, "free": found["free"], "cooling": found["cooling"]}
+    return {**value, "last_add": last}, lines

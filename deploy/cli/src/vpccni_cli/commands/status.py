@@ -54,6 +54,7 @@ def lines(found: dict[str, Any]) -> list[str]:
         *text.field("node", f"{found['node'] or '-'}, ipam {found['version']}, {_eni_counts(found['enis'])}"),
         *text.field("addresses", f"{counts} ({over})"),
         *growth(found.get("growth", {})),
+        *drift(found),
         *dependencies(found["dependencies"]),
         *text.field("settings", shown or "-"),
         "",
@@ -77,6 +78,20 @@ def growth(view: dict[str, Any]) -> list[str]:
         made += text.field("  cure", text.cure(reason))
         for candidate in view.get("candidates", [])[:4]:
             made += text.field("  subnet", text.cut(candidate, text.WIDTH - 12))
+    return made
+
+
+def drift(found: dict[str, Any]) -> list[str]:
+    repaired = ", ".join(f"{count} {kind}" for kind, count in sorted(found["drift"].items())) or "none"
+    waiting = f"; {found['pending_dels']} DELs wait on disk" if found["pending_dels"] else ""
+    failed = [add for add in found["adds"] if add["reason"]]
+    made = text.field("drift", f"repaired since the start: {repaired}{waiting}")
+    if found["adds"]:
+        made += text.field("last ADDs", f"{len(failed)} of {len(found['adds'])} failed")
+    if failed:
+        last = failed[-1]
+        made += text.field("  failed", f"{last['pod']}: {last['reason']}, {text.since(last['at_unix_s'])} ago")
+        made += text.field("  cure", text.cure(last["reason"]))
     return made
 
 

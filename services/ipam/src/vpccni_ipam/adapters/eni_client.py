@@ -13,6 +13,7 @@ from vpccni_kit.channel import Channel
 from vpccni_ipam.domain.eni_config import EniConfig
 from vpccni_ipam.domain.giveback import GiveBack
 from vpccni_ipam.domain.model import AddressMode, EniFacts, InstanceLimits, Inventory, NodeFacts, Source
+from vpccni_ipam.figures import ApiCalls, ApiClass, Ec2Figures, SubnetFigures
 from vpccni_ipam.ports import Grown, GrowthRequest
 
 _MODES: Final = {
@@ -131,6 +132,17 @@ class EniClient:
         )
         reply = await self._channel.call(self._stub.ReleaseCapacity, request, timeout)
         return self._inventory(reply.inventory)
+
+    async def figures(self, timeout: float) -> Ec2Figures:
+        """Budget and count of EC2 calls, subnets. No call to AWS."""
+        reply = await self._channel.call(self._stub.Inspect, pb.InspectRequest(), timeout)
+        return Ec2Figures(
+            tuple(ApiClass(one.api_class, one.level, one.rate, one.ceiling) for one in reply.classes),
+            tuple(ApiCalls(one.api, one.calls, one.errors, one.throttled) for one in reply.apis),
+            tuple(
+                SubnetFigures(one.subnet_id, one.availability_zone, one.free, one.refused_why) for one in reply.subnets
+            ),
+        )
 
     async def watch_inventory(self) -> AsyncIterator[Inventory]:
         async for reply in self._channel.stream(self._stub.WatchInventory, pb.WatchInventoryRequest()):

@@ -10,7 +10,7 @@ import ipaddress
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from vpccni_ipam.domain.model import PodIdentity, PodKey
@@ -26,7 +26,9 @@ class Introspection:
     """``pages``: path -> what to show. Unknown paths list the known ones, as the original does. ``browser``: HTML of ``/``
     for whoever accepts text/html."""
 
-    def __init__(self, address: str, pages: Mapping[str, Page], browser: Callable[[], str] | None = None) -> None:
+    def __init__(
+        self, address: str, pages: Mapping[str, Page], browser: Callable[[], Awaitable[str]] | None = None
+    ) -> None:
         self._address = address
         self._pages = dict(pages)
         self._browser = browser
@@ -53,20 +55,20 @@ class Introspection:
         try:
             async with asyncio.timeout(_TIMEOUT_S):
                 request = await reader.readuntil(b"\r\n\r\n")
-                writer.write(self._answer(request))
+                writer.write(await self._answer(request))
                 await writer.drain()
         except (TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass  # whoever asked has gone or talks something else
         finally:
             writer.close()
 
-    def _answer(self, request: bytes) -> bytes:
+    async def _answer(self, request: bytes) -> bytes:
         words = request.split(b"\r\n", 1)[0].decode("latin-1").split(" ")
         if len(words) != 3 or words[0] not in ("GET", "HEAD"):
             return _response("405 Method Not Allowed", {"error": "GET only"})
         path = words[1].split("?")[0].rstrip("/") or "/"
         if path == "/" and self._browser is not None and _accepts_html(request):
-            return _html(self._browser())
+            return _html(await self._browser())
         page = self._pages.get(path)
         if page is None:
             return _response("200 OK", {"AvailableCommands": sorted(self._pages)})

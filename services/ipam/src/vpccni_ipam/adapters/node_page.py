@@ -11,6 +11,7 @@ from vpccni_api.reasons import REASON_INFO, Reason, ReasonError
 from vpccni_api.version import VERSION
 
 from vpccni_ipam.domain.model import AddressState, Assignment
+from vpccni_ipam.figures import ApiClass, Ec2Figures, Figures
 from vpccni_ipam.inspect import AddressLine, CidrLines, EniLines, Overview
 from vpccni_ipam.recent import AddRecord
 
@@ -31,11 +32,12 @@ def node_page(
     found: Overview,
     node: str,
     settings: Mapping[str, str],
-    drift: Mapping[str, int],
+    figures: Figures,
+    ec2: Ec2Figures | ReasonError,
     adds: Iterable[AddRecord],
     now_unix: float,
 ) -> str:
-    """``drift``: repairs by kind since the start of the process. ``adds``: the last ones, the newest last."""
+    """``ec2``: why eni-manager could not be asked, if so. ``adds``: the last ones, the newest last."""
     title = f"aws-node {node}".strip()
     parts = [
         f"<!doctype html><html lang=en><meta charset=utf-8><meta http-equiv=refresh content=10><title>{escape(title)}</title>",
@@ -53,7 +55,8 @@ def node_page(
         parts.append(_block("Addresses of ENIs that are not known", "", found.homeless, 0, now_unix))
     parts += [
         _rows("Settings", [(name, escape(settings[name])) for name in _TARGETS if name in settings]),
-        _rows("Drift seen", [(kind, str(count)) for kind, count in sorted(drift.items())] or [("none", "")]),
+        *_ec2(ec2),
+        _rows("Repairs (drift)", [(kind, str(n)) for kind, n in sorted(figures.drift.items())] or [("none", "")]),
         _adds(reversed(tuple(adds)), now_unix),
     ]
     parts.append('<p>For programs: <a href="/v1/enis">/v1/enis</a> and the paths that <code>/v1</code> lists.')
@@ -104,14 +107,48 @@ def _rows(title: str, rows: list[tuple[str, str]]) -> str:
     return f"<h2>{title}</h2><table>{body}</table>"
 
 
+def _ec2(found: Ec2Figures | ReasonError) -> list[str]:
+    if isinstance(found, ReasonError):
+        return [_rows("EC2 budget", [("eni-manager", _failure(found))])]
+    classes = "".join(
+        f"<tr><td>{escape(one.name)}<td>{_slowed(one)}<td>{one.ceiling:g}/s<td>{one.level:.1f}" for one in found.classes
+    )
+    apis = "".join(
+        f"<tr><td>{escape(one.api)}<td>{one.calls}<td>{one.errors}<td>{_reason_count(one.throttled)}"
+        for one in found.calls
+    )
+    subnets = "".join(
+        f"<tr><td>{escape(one.subnet_id)}<td>{escape(one.zone)}<td>{one.free if one.free >= 0 else '-'}"
+        f"<td>{escape(one.refused_why) or 'used'}"
+        for one in found.subnets
+    )
+    return [
+        _table("EC2 budget", "<th>class<th>calls now<th>at most<th>level", classes),
+        _table("EC2 calls", "<th>action<th>calls<th>errors<th>throttled", apis),
+        _table("Subnets of the zone", "<th>subnet<th>zone<th>free<th>for new ENIs", subnets),
+    ]
+
+
+def _slowed(one: ApiClass) -> str:
+    shown = f"{one.rate:.2g}/s"
+    return f"<span class=bad>{shown}</span>" if one.rate < one.ceiling else shown
+
+
+def _reason_count(count: int) -> str:
+    return f"<span class=bad>{count}</span>" if count else "0"
+
+
+def _table(title: str, head: str, rows: str) -> str:
+    return f"<h2>{title}</h2><table class=list><tr>{head}{rows or '<tr><td>none'}</table>"
+
+
 def _adds(records: Iterable[AddRecord], now_unix: float) -> str:
     rows = "".join(
         f"<tr><td>{_age(add.at_unix, now_unix)} ago<td>{escape(add.pod)}<td>{add.seconds * 1000:.1f} ms"
         f"<td>{_reason(add.reason)}<td><code>{escape(add.trace_id)}</code>"
         for add in records
     )
-    head = "<tr><th>when<th>pod<th>time in ipam<th>result<th>trace"
-    return f"<h2>The last ADDs</h2><table class=adds>{head}{rows}</table>"
+    return _table("The last ADDs", "<th>when<th>pod<th>time in ipam<th>result<th>trace", rows)
 
 
 def _reason(reason: str) -> str:
@@ -170,4 +207,4 @@ h1{font-size:1.4em}h2{font-size:1.05em;margin:1.4em 0 .3em}h3{font-size:1em;marg
 th{text-align:left;font-weight:400;padding-right:1.5em;vertical-align:top;white-space:nowrap}td{overflow-wrap:anywhere}
 .counts span{display:inline-block;margin-right:1.5em}.counts b{font-size:1.6em}.ok{color:#116329}.bad{color:#b3261e;font-weight:600}
 i{display:inline-block;width:14px;height:14px;margin:1px;border:1px solid #8c959f;border-radius:2px;vertical-align:-2px}
-.adds td{padding-right:1.5em}.block{margin:.2em 0}i.free{background:#fff}i.assigned{background:#1f6feb}i.cooling{background:#f0b429}i.quarantined{background:#b3261e}"""
+.list td{padding-right:1.5em}.block{margin:.2em 0}i.free{background:#fff}i.assigned{background:#1f6feb}i.cooling{background:#f0b429}i.quarantined{background:#b3261e}"""

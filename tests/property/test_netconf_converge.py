@@ -12,10 +12,11 @@ from vpccni_netconf.apply_eni import apply_eni
 from vpccni_netconf.apply_host import apply_host
 from vpccni_netconf.apply_pods import apply_pods
 from vpccni_netconf.desired import Desired
+from vpccni_netconf.domain.names import host_cidr
 from vpccni_netconf.domain.objects import Address, Link, LinkFacts, Object, Route, Rule, VlanLink
 from vpccni_netconf.domain.ops import Ensure, Op, Remove
 from vpccni_netconf.domain.plan_pod import links_of, plan_pod_host
-from vpccni_netconf.domain.spec import BranchSpec, EniSpec, HostSpec, PodSpec
+from vpccni_netconf.domain.spec import BranchSpec, EgressSpec, EniSpec, HostSpec, PodSpec
 from vpccni_netconf.repair import repair
 from vpccni_netconf.setup_pod import setup_pod
 from vpccni_netconf.teardown_pod import teardown_pod
@@ -27,7 +28,7 @@ LINKS = (
     LinkFacts(4, "eth2", "02:00:00:00:03:14", 1500, up=False),
     LinkFacts(5, "eth9", TRUNK_MAC, 9001),
 )
-BUILT_IN = (Rule(4, 0, 255), Rule(4, 32766, 254), Rule(4, 32767, 253))
+BUILT_IN = (Rule(4, 0, 255), Rule(4, 32766, 254), Rule(4, 32767, 253), Rule(6, 0, 255), Rule(6, 32766, 254))
 FOREIGN: tuple[Object, ...] = (
     Rule(4, 512, 254, src="10.9.0.0/16", dst="10.0.1.99/32"),
     Rule(4, 700, 254, dst="10.0.1.99/32"),
@@ -71,6 +72,17 @@ def branch_pod(number: int, *, strict: bool) -> PodSpec:
     return PodSpec(f"b{number}", "eth0", f"/ns/b{number}", veth, f"10.0.9.{100 + number}", branch=branch)
 
 
+def egress_of(spec: PodSpec, number: int) -> PodSpec:
+    """The pod with an egress link for the other family."""
+    address = f"fd00::ac:{number + 10:x}" if spec.family == 4 else f"169.254.172.{number + 10}"
+    macs = (f"02:00:00:00:0e:{number:02x}", f"02:00:00:00:0d:{number:02x}")
+    return dataclasses.replace(spec, egress=EgressSpec(address, f"veth{number:08x}", *macs))
+
+
+def pod6(number: int) -> PodSpec:
+    return PodSpec(f"s{number}", "eth0", f"/ns/s{number}", f"eni{number + 80:011x}", f"2001:db8::{number + 1:x}")
+
+
 @st.composite
 def nodes(draw: st.DrawFn) -> tuple[ModelKernel, Desired, list[PodSpec]]:
     kernel = ModelKernel(*LINKS)
@@ -92,6 +104,8 @@ def nodes(draw: st.DrawFn) -> tuple[ModelKernel, Desired, list[PodSpec]]:
         assert apply_eni(kernel, desired, eni(number)) is not None
     pods = [pod(n, draw(st.integers(0, enis))) for n in range(draw(st.integers(0, 5)))]
     pods += [branch_pod(n, strict=draw(st.booleans())) for n in range(draw(st.integers(0, 2)))]
+    pods += [pod6(n) for n in range(draw(st.integers(0, 2)))]
+    pods = [egress_of(one, n) if draw(st.booleans()) else one for n, one in enumerate(pods)]
     for one in pods:
         assert setup_pod(kernel, desired, one).changes
     return kernel, desired, pods
@@ -181,19 +195,24 @@ def test_apply_pods_leaves_exactly_the_listed_pods(data: st.DataObject) -> None:
     kernel, desired, pods = data.draw(nodes())
     data.draw(damages(kernel))
     listed = [one for one in pods if data.draw(st.booleans())]
+    routed = {route.dev for route in kernel.node.routes}  # by its route alone an egress link is known to be one
     fresh = Desired()
     fresh.host = desired.host
     apply_pods(kernel, fresh, kernel, listed)
     again = apply_pods(kernel, fresh, kernel, listed)
     assert again.changes == 0
     assert set(again.missing_links) == {one.host_veth for one in listed} - set(kernel.node.links)
-    there = set(kernel.node.links)
+    there = {link for link in kernel.node.links if not link.startswith("veth") or link in routed}
     assert {link for link in there if not link.startswith("eth")} == {
         n for one in listed for n in links_of(one)
     } & there
     wired = [one for one in listed if one.host_veth in there]
-    by_main = {f"{one.address}/32" for one in wired if one.branch is None or not one.branch.strict}
+    by_main = {host_cidr(one.address) for one in wired if one.branch is None or not one.branch.strict}
     assert {r.dst for r in kernel.node.routes if r.table == 254 and r.dev.startswith(("eni", "vlan"))} == by_main
+    egress = {
+        host_cidr(one.egress.address) for one in listed if one.egress and one.egress.host_veth in kernel.node.links
+    }
+    assert {r.dst for r in kernel.node.routes if r.dev.startswith("veth")} == egress
     assert {rule.dst for rule in kernel.node.rules if rule.priority == 512 and not rule.src} >= by_main
 
 
@@ -234,7 +253,7 @@ def test_teardown_of_all_pods_leaves_what_was_before(data: st.DataObject) -> Non
     for one in data.draw(st.permutations(pods)):
         assert teardown_pod(kernel, desired, kernel, one) > 0
         assert teardown_pod(kernel, desired, kernel, one) == 0
-    addresses = {f"{one.address}/32" for one in pods}
+    addresses = {host_cidr(address) for one in pods for address in one.addresses}
     assert not [rule for rule in kernel.node.rules if rule.src in addresses or rule.dst in addresses]
     assert not [route for route in kernel.node.routes if route.dst in addresses]
     assert set(kernel.node.links) == {"eth0", "eth1", "eth2", "eth9"}
@@ -247,6 +266,8 @@ def test_a_failing_step_of_a_set_up_undoes_the_others(data: st.DataObject) -> No
     """Whatever op the kernel refuses, the node is as before and the pod has no interface."""
     kernel, desired, _ = data.draw(nodes())
     one = pod(77, 0)
+    if data.draw(st.booleans()):
+        one = egress_of(one, 77)
     before = (list(kernel.node.rules), list(kernel.node.routes), sorted(kernel.node.links))
     inside = ModelNamespace(peer=kernel.node)
     kernel.pods[one.netns] = inside

@@ -142,6 +142,8 @@ class ModelNamespace:
     def _check_route(self, route: Route) -> None:
         if not self._link(route.dev).up:
             raise ReasonError(Reason.KERNEL_REFUSED, f"{route}: network is down")
+        if route.gateway.startswith("fe80:"):
+            return  # on its link by definition
         if route.gateway and not any(
             other.dev == route.dev and not other.gateway and _covers(other.dst, route.gateway)
             for other in self.routes
@@ -208,9 +210,13 @@ class ModelNamespace:
         if op.ifname in self.links or op.host_veth in self.peer.links:
             raise ReasonError(Reason.LINK_EXISTS, str(op))
         self.peer._next_index += 1
+        for name in ("accept_ra", "accept_redirects", "forwarding"):
+            self.peer.sysctls[f"net/ipv6/conf/{op.host_veth}/{name}"] = "1"
         host, own = self.peer._next_index, op.index
-        self.links[op.ifname] = LinkFacts(own, op.ifname, "aa:aa:aa:aa:aa:aa", op.mtu, True, "veth", host)
-        self.peer.links[op.host_veth] = LinkFacts(host, op.host_veth, op.host_mac, op.mtu, False, "veth", own)
+        self.links[op.ifname] = LinkFacts(own, op.ifname, op.mac or "aa:aa:aa:aa:aa:aa", op.mtu, True, "veth", host)
+        self.peer.links[op.host_veth] = LinkFacts(
+            host, op.host_veth, op.host_mac, op.mtu, False, "veth", own, self._world.index(self)
+        )
         return 1
 
 

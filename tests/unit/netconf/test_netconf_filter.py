@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 from vpccni_netconf.domain import iptables_text, nft_text
 from vpccni_netconf.domain.backend import Backend, HostFilter, choose, knows_random_fully, mixture
-from vpccni_netconf.domain.chains import CONNMARK_CHAIN, SNAT_CHAIN, Filter, plan_filter
+from vpccni_netconf.domain.chains import CONNMARK_CHAIN, EGRESS_CHAIN, SNAT_CHAIN, Filter, Table, plan_filter
 from vpccni_netconf.domain.spec import HostSpec
 
 SPEC = HostSpec(
@@ -170,7 +170,7 @@ def test_one_spelling_for_what_means_the_same(listed: str, normal: str) -> None:
 
 def test_ipv6_mode_translates_nothing_and_blocks_the_egress_range() -> None:
     planned = plan(dataclasses.replace(SPEC, ipv6=True))
-    assert set(planned.v4) == {"filter"} and planned.nft is None
+    assert planned.v4["nat"] == Table({}, {}) and not planned.v6 and planned.nft is None
     written = text(planned, "*filter\n-A FORWARD -j ACCEPT\nCOMMIT\n")
     assert "-I FORWARD 1 -d 169.254.172.0/22 -m conntrack --ctstate NEW" in written
 
@@ -179,6 +179,65 @@ def test_ipv6_egress_of_ipv4_pods_is_blocked_within_the_node() -> None:
     wanted = plan(dataclasses.replace(SPEC, v6_egress=True)).v6["filter"].shared["FORWARD"]
     assert len(wanted) == 1 and wanted[0].startswith("-d fd00::ac:0/118 ")
     assert plan().v6["filter"].shared["FORWARD"] == ()
+
+
+EGRESS4 = dataclasses.replace(SPEC, ipv6=True, v4_egress=True, primary_ip="2001:db8::10", egress_ip="10.0.1.10")
+EGRESS6 = dataclasses.replace(SPEC, v6_egress=True, egress_ip="2001:db8::10")
+
+
+@pytest.mark.parametrize(
+    ("spec", "cidr", "multicast"),
+    [(EGRESS4, "169.254.172.0/22", "224.0.0.0/4"), (EGRESS6, "fd00::ac:0/118", "ff00::/8")],
+)
+@pytest.mark.parametrize(
+    ("randomize", "flag"), [("prng", " --random-fully"), ("hashrandom", " --random"), ("none", "")]
+)
+def test_egress_of_the_whole_range_is_translated_by_one_chain(
+    spec: HostSpec, cidr: str, multicast: str, randomize: str, flag: str
+) -> None:
+    planned = plan(dataclasses.replace(spec, randomize_snat=randomize))
+    table = (planned.v4 if spec.ipv6 else planned.v6)["nat"]
+    assert table.own == {
+        EGRESS_CHAIN: (
+            f'-d {multicast} -m comment --comment "AWS, egress" -j ACCEPT',
+            f'-m comment --comment "AWS, egress" -j SNAT --to-source {spec.egress_ip}{flag}',
+        )
+    }
+    jump = f'-s {cidr} -m comment --comment "AWS EGRESS CHAIN" -j AWS-EGRESS-CHAIN-0'
+    assert table.shared == {"POSTROUTING": (jump,)}
+    tables = {"nat": table}
+    listed = f"*nat\n:{EGRESS_CHAIN} - [0:0]\n-A POSTROUTING {jump}\n"
+    listed += "".join(f"-A {EGRESS_CHAIN} {rule}\n" for rule in table.own[EGRESS_CHAIN])
+    assert iptables_text.restore_text(tables, iptables_text.parse(listed)) == ""
+
+
+def test_without_an_address_of_the_other_family_there_is_no_egress_chain() -> None:
+    assert plan(dataclasses.replace(EGRESS4, egress_ip="")).v4["nat"] == Table({}, {})
+    assert plan(dataclasses.replace(EGRESS6, egress_ip="")).v6["nat"] == Table({}, {})
+    assert plan(dataclasses.replace(EGRESS6, v6_egress=False)).v6["nat"] == Table({}, {})
+
+
+PLUGIN_CHAIN = "CNI-E4-5740307710ebfd5fb24f5"
+OF_THE_EGRESS_PLUGIN = f"""*nat
+:{PLUGIN_CHAIN} - [0:0]
+:CNI-E4-0000000000000000aaaaa - [0:0]
+-A POSTROUTING -s 169.254.172.10/32 -m comment --comment "name: \\"aws-cni\\" id: \\"c1\\"" -j {PLUGIN_CHAIN}
+-A POSTROUTING -s 169.254.172.11/32 -m comment --comment "name: \\"other\\" id: \\"c2\\"" -j CNI-E4-0000000000000000aaaaa
+-A {PLUGIN_CHAIN} -d 224.0.0.0/4 -m comment --comment "name: \\"aws-cni\\" id: \\"c1\\"" -j ACCEPT
+-A {PLUGIN_CHAIN} -m comment --comment "name: \\"aws-cni\\" id: \\"c1\\"" -j SNAT --to-source 10.0.1.10 --random-fully
+COMMIT
+"""
+
+
+def test_chains_of_the_originals_egress_plugin_are_taken_over_in_the_same_transaction() -> None:
+    written = text(plan(EGRESS4), OF_THE_EGRESS_PLUGIN).partition("*nat")[2].splitlines()
+    removed = (
+        f'-D POSTROUTING -s 169.254.172.10/32 -m comment --comment "name: \\"aws-cni\\" id: \\"c1\\"" -j {PLUGIN_CHAIN}'
+    )
+    assert written.index(removed) > next(n for n, line in enumerate(written) if line.endswith("-j AWS-EGRESS-CHAIN-0"))
+    assert f":{PLUGIN_CHAIN} - [0:0]" in written and written[-2:] == [f"-X {PLUGIN_CHAIN}", "COMMIT"]
+    assert "0000000000000000aaaaa" not in "".join(written), "another network's"
+    assert PLUGIN_CHAIN not in text(plan(dataclasses.replace(EGRESS4, egress_ip="")), OF_THE_EGRESS_PLUGIN)
 
 
 NFT_LISTING = """table ip aws-cni {

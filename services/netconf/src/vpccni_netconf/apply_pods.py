@@ -30,7 +30,9 @@ def apply_pods(kernel: Kernel, desired: Desired, background: Background, specs: 
     not listed are removed. Raises the first KERNEL_REFUSED after everything else was done."""
     tables = frozenset({MAIN_TABLE}).union(*map(tables_of, specs))
     sysctls = tuple(path for spec in specs for path in sysctls_of(spec))
-    observed = kernel.host.observe(Query((4, 6), rules=True, tables=tuple(sorted(tables)), sysctls=sysctls))
+    egress = any(spec.egress for spec in specs)
+    query = Query((4, 6), rules=True, tables=tuple(sorted(tables)), addresses=egress, sysctls=sysctls)
+    observed = kernel.host.observe(query)
     links = {link.name: link for link in observed.links}
     held = [_held(desired, spec, observed) for spec in specs]
     wanted: list[Object] = []
@@ -38,7 +40,7 @@ def apply_pods(kernel: Kernel, desired: Desired, background: Background, specs: 
         wanted += plan_pod_host(pod.spec, pod.host_mac, trunk_link(pod.spec, observed.links))
     prefixes = pod_prefixes(desired, specs)
     staying = [link for link in observed.links if not background.is_leaving(link.index)]
-    leftovers = leftover_links(staying, prefixes, frozenset().union(*map(links_of, specs)))
+    leftovers = leftover_links(staying, prefixes, frozenset().union(*map(links_of, specs)), observed.routes)
     outcome = kernel.host.attempt(diff(wanted, observed, owned_pods(prefixes)))
     for link in leftovers:
         background.delete_link(link.index, link.name)

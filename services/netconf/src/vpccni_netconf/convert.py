@@ -10,10 +10,18 @@ from typing import Final
 from vpccni_api.netconf.v1 import netconf_pb2 as pb
 from vpccni_api.reasons import Reason, ReasonError
 
-from vpccni_netconf.domain.names import DEFAULT_CONNMARK, MAX_MTU, MIN_MTU, valid_link_name
+from vpccni_netconf.domain.names import (
+    DEFAULT_CONNMARK,
+    EGRESS_CIDR,
+    MAX_MTU,
+    MIN_MTU,
+    family_of,
+    is_egress,
+    valid_link_name,
+)
 from vpccni_netconf.domain.plan_pod import branch_table
 from vpccni_netconf.domain.route_tables import MAIN_TABLE
-from vpccni_netconf.domain.spec import BranchSpec, EniSpec, HostSpec, PodSpec
+from vpccni_netconf.domain.spec import BranchSpec, EgressSpec, EniSpec, HostSpec, PodSpec
 
 _MAC: Final = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}\Z")
 _RANDOMIZE: Final = ("prng", "hashrandom", "none")
@@ -89,7 +97,17 @@ def host_spec(host: pb.HostSpec) -> HostSpec:
         disable_tcp_early_demux=host.disable_tcp_early_demux,
         v4_egress=host.v4_egress,
         v6_egress=host.v6_egress,
+        egress_ip=_egress_ip(host),
     )
+
+
+def _egress_ip(host: pb.HostSpec) -> str:
+    if not host.egress_ip:
+        return ""
+    found = address("egress_ip", host.egress_ip)
+    if family_of(found) == (6 if host.ipv6 else 4):
+        raise _invalid("egress_ip", found, "of the family that is not the cluster's")
+    return found
 
 
 def eni_spec(eni: pb.EniSpec) -> EniSpec:
@@ -119,12 +137,13 @@ def pod_spec(pod: pb.PodSpec, *, need_netns: bool = False) -> PodSpec:
             Reason.TABLE_CONFLICT,
             f"route_table={pod.route_table}: is the kernel's own; must be 254 or the table of an ENI",
         )
+    own = address("address", pod.address)
     return PodSpec(
         container_id=pod.container_id,
         ifname=_link("ifname", pod.ifname or "eth0"),
         netns=pod.netns,
         host_veth=_link("host_veth", pod.host_veth),
-        address=address("address", pod.address),
+        address=own,
         # Table 1 is what releases before 1.20 called main.
         route_table=MAIN_TABLE if pod.route_table == 1 else pod.route_table,
         mtu=_mtu("mtu", pod.mtu, MAX_MTU),
@@ -132,6 +151,20 @@ def pod_spec(pod: pb.PodSpec, *, need_netns: bool = False) -> PodSpec:
         branch=_branch(pod.branch) if pod.HasField("branch") else None,
         namespace=pod.namespace,
         name=pod.name,
+        egress=_egress(pod.egress, own) if pod.HasField("egress") else None,
+    )
+
+
+def _egress(egress: pb.EgressSpec, own: str) -> EgressSpec:
+    found = address("egress.address", egress.address)
+    if family_of(found) == family_of(own) or not is_egress(found):
+        allowed = EGRESS_CIDR[4 if family_of(own) == 6 else 6]
+        raise _invalid("egress.address", egress.address, f"within {allowed}, of the family that {own} is not of")
+    return EgressSpec(
+        address=found,
+        host_veth=_link("egress.host_veth", egress.host_veth),
+        host_mac=_mac("egress.host_mac", egress.host_mac),
+        mac=_mac("egress.mac", egress.mac),
     )
 
 

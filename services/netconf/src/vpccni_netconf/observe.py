@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from vpccni_netconf.domain.names import is_pod_link
+from vpccni_netconf.domain.names import is_egress, is_pod_link
 from vpccni_netconf.domain.objects import Observed
 from vpccni_netconf.domain.plan_pod import owned_pods
 from vpccni_netconf.domain.route_tables import MAIN_TABLE
@@ -25,15 +25,23 @@ class ObservedPod:
     from_rule: bool = False
 
 
-def observe_pods(
-    kernel: Kernel, background: Background, veth_prefix: str
-) -> tuple[tuple[ObservedPod, ...], tuple[str, ...]]:
-    """(pods, names of all host links). ``veth_prefix`` "": the default one. Links that are being deleted are left out."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class ObservedPods:
+    """``host_links``: names of all links. ``egress_addresses``: those that some link has a route for."""
+
+    pods: tuple[ObservedPod, ...]
+    host_links: tuple[str, ...]
+    egress_addresses: tuple[str, ...]
+
+
+def observe_pods(kernel: Kernel, background: Background, veth_prefix: str) -> ObservedPods:
+    """``veth_prefix`` "": the default one. Links that are being deleted are left out."""
     observed = kernel.host.observe(Query((4, 6), rules=True, tables=(MAIN_TABLE,)))
     staying = tuple(link for link in observed.links if not background.is_leaving(link.index))
     observed = dataclasses.replace(observed, links=staying)
     names = tuple(link.name for link in observed.links)
-    return fold(observed, frozenset({veth_prefix or "eni", "eni", "vlan"})), names
+    pods = fold(observed, frozenset({veth_prefix or "eni", "eni", "vlan"}))
+    return ObservedPods(pods, names, tuple(filter(is_egress, (route.dst.split("/")[0] for route in observed.routes))))
 
 
 def fold(observed: Observed, prefixes: frozenset[str]) -> tuple[ObservedPod, ...]:

@@ -57,20 +57,21 @@ def repair(kernel: Kernel, desired: Desired, *, sysctls_of_pods: Collection[str]
     outcome = kernel.host.attempt(ops)
     failed = {id(op): str(error) for op, error in outcome.failures}
     mended += [Mended(op_kind(op), str(op), failed.get(id(op), "")) for op in ops]
-    links = {item.name: item for item in wanted if isinstance(item, Link) and item.name not in desired.pods}
+    links = {item.name: item for item in wanted if isinstance(item, Link) and item.name not in desired.pod_links}
     tables = frozenset(eni.table for eni in desired.enis.values())
     return Repaired(tuple(mended), Interests(links, tables), 6 in query.families)
 
 
 def _query(desired: Desired) -> Query:
-    families = (
-        {4} | {eni.spec.family for eni in desired.enis.values()} | {pod.spec.family for pod in desired.pods.values()}
+    families = {4}.union(
+        *((eni.spec.family,) for eni in desired.enis.values()), *(pod.spec.families for pod in desired.pods.values())
     )
     if desired.host is not None:
         families.add(desired.host.family)
     tables = {MAIN_TABLE} | {eni.table for eni in desired.enis.values()}
     tables = tables.union(*(tables_of(pod.spec) for pod in desired.pods.values()))
-    return Query(tuple(sorted(families)), rules=True, tables=tuple(sorted(tables)), addresses=bool(desired.enis))
+    addresses = bool(desired.enis) or any(pod.spec.egress for pod in desired.pods.values())
+    return Query(tuple(sorted(families)), rules=True, tables=tuple(sorted(tables)), addresses=addresses)
 
 
 def _plan(desired: Desired, observed: Observed) -> tuple[list[Object], list[Owned]]:
@@ -91,20 +92,24 @@ def _plan(desired: Desired, observed: Observed) -> tuple[list[Object], list[Owne
     for pod in present:
         wanted += plan_pod_host(pod.spec, pod.host_mac, trunk_link(pod.spec, observed.links))
     links = frozenset().union(*(links_of(pod.spec) for pod in present))
-    owners.append(owned_on_host(frozenset(pod.spec.address for pod in present), links))
+    owners.append(owned_on_host(frozenset().union(*(pod.spec.addresses for pod in present)), links))
     return wanted, owners
 
 
 def _rewire_all(kernel: Kernel, desired: Desired) -> Iterator[Mended]:
-    """Pods whose host link was deleted, and with it the pod's end."""
-    for held in [pod for name, pod in desired.pods.items() if not kernel.host.link_index(name)]:
-        yield _rewire(kernel, desired, held)
+    """Pods of which a host link was deleted, and with it the pod's end."""
+    for held in list(desired.pods.values()):
+        egress = held.spec.egress
+        if not kernel.host.link_index(held.spec.host_veth):
+            yield _rewire(kernel, desired, held, f"{held.spec.ifname} type veth peer name {held.spec.host_veth}")
+        elif egress is not None and not kernel.host.link_index(egress.host_veth):
+            yield _rewire(kernel, desired, held, f"{egress.ifname} type veth peer name {egress.host_veth}")
 
 
-def _rewire(kernel: Kernel, desired: Desired, held: HeldPod) -> Mended:
+def _rewire(kernel: Kernel, desired: Desired, held: HeldPod, link: str) -> Mended:
     """A pod whose namespace is gone too is dropped: its DEL will come, or never."""
     spec = held.spec
-    line = f"ip link add {spec.ifname} type veth peer name {spec.host_veth} ({spec.label})"
+    line = f"ip link add {link} ({spec.label})"
     try:
         if not spec.netns:
             raise ReasonError(Reason.NETNS_GONE, "the pod's namespace is not known")

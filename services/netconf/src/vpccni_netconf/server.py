@@ -127,9 +127,7 @@ class NetconfServicer(netconf_pb2_grpc.NetconfServicer):
 
     async def Observe(self, request: pb.ObserveRequest, context: Context) -> pb.ObserveResponse:
         service = self._service
-        pods, names = await service.kernel_thread.run(
-            observe_pods, service.kernel, service.background, request.veth_prefix
-        )
+        found = await service.kernel_thread.run(observe_pods, service.kernel, service.background, request.veth_prefix)
         return pb.ObserveResponse(
             pods=[
                 pb.ObservedPod(
@@ -141,9 +139,10 @@ class NetconfServicer(netconf_pb2_grpc.NetconfServicer):
                     to_rule=pod.to_rule,
                     from_rule=pod.from_rule,
                 )
-                for pod in pods
+                for pod in found.pods
             ],
-            host_links=names,
+            host_links=found.host_links,
+            egress_addresses=found.egress_addresses,
         )
 
     async def WatchDrift(self, request: pb.WatchDriftRequest, context: Context) -> AsyncIterator[pb.DriftEvent]:

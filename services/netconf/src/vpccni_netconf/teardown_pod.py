@@ -31,13 +31,16 @@ def teardown_pod(kernel: Kernel, desired: Desired, background: Background, spec:
         ops += pod_rules_to_purge(spec)
         if spec.host_veth in links:
             ops.append(Remove(Route(MAIN_TABLE, host_cidr(spec.address), spec.host_veth)))
+    if spec.egress is not None and spec.egress.host_veth in links:
+        ops.append(Remove(Route(MAIN_TABLE, host_cidr(spec.egress.address), spec.egress.host_veth)))
     if ours:
         desired.drop_pod(spec.host_veth)
     changes = kernel.host.apply(ops) if ops else 0
     for name, index in links.items():
         background.delete_link(index, name)
     if address_free and (changes or links):
-        background.flush_connections(spec.address)
+        for address in spec.addresses:
+            background.flush_connections(address)
     return changes + len(links)
 
 

@@ -14,7 +14,7 @@ from vpccni_api.reasons import ReasonError
 from vpccni_kit import telemetry
 
 from vpccni_netconf.domain.drift import FIGHT_REPAIRS, FIGHT_WINDOW_S, Change, Interests, concerns, is_fight, latest
-from vpccni_netconf.domain.objects import Link, LinkFacts, Route
+from vpccni_netconf.domain.objects import LinkFacts, Route
 from vpccni_netconf.drift import DriftEvent
 from vpccni_netconf.ports import Events
 from vpccni_netconf.repair import Mended, repair
@@ -53,7 +53,7 @@ class Watcher:
 
     def is_watched(self, link: str) -> bool:
         """True of links whose settings matter."""
-        return link in self._interests.links or link in self._service.desired.pods
+        return link in self._interests.links or link in self._service.desired.pod_links
 
     async def watch_kernel(self) -> None:
         loop = asyncio.get_running_loop()
@@ -95,12 +95,10 @@ class Watcher:
         desired = self._service.desired
         if isinstance(change.item, Route):
             route = change.item
-            pods_route = route.dev in desired.pods or desired.owner_of(route.dst.partition("/")[0]) is not None
+            pods_route = route.dev in desired.pod_links or desired.owner_of(route.dst.partition("/")[0]) is not None
             return concerns(change, self._interests, pods_route=pods_route)
         name = change.item.name if isinstance(change.item, LinkFacts) else ""
-        held = desired.pods.get(name)
-        wanted = Link(name, mtu=held.spec.mtu, mac=held.host_mac) if held is not None else None
-        return concerns(change, self._interests, wanted)
+        return concerns(change, self._interests, desired.pod_links.get(name))
 
     async def _compare(self, *, whole: bool) -> None:
         service = self._service

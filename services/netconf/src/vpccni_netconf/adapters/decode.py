@@ -31,13 +31,14 @@ _RULE: Final = struct.Struct("=BBBBBBBBI")
 _ADDRESS: Final = struct.Struct("=BBBBI")
 _NEIGHBOUR: Final = struct.Struct("=BxxxiHBB")
 _U32: Final = struct.Struct("=I")
+_S32: Final = struct.Struct("=i")
 _HEADER_BYTES: Final = 16
 _IFF_UP: Final = 1
 _NUD_PERMANENT: Final = 0x80
 _UNICAST: Final = 1
 _TO_TABLE: Final = 1
-_OF_LINKS: Final = frozenset({1, 3, 4, 5, 18})
-"""IFLA_ADDRESS, IFNAME, MTU, LINK, LINKINFO."""
+_OF_LINKS: Final = frozenset({1, 3, 4, 5, 18, 37})
+"""IFLA_ADDRESS, IFNAME, MTU, LINK, LINKINFO, LINK_NETNSID."""
 
 Attributes = dict[int, memoryview]
 
@@ -131,6 +132,7 @@ def link_facts(body: memoryview) -> LinkFacts:
         up=bool(flags & _IFF_UP),
         kind=kind,
         peer_index=_u32(found, 5),
+        peer_netns=int(_S32.unpack_from(found[37])[0]) if 37 in found else -1,
     )
 
 

@@ -158,12 +158,14 @@ def address_message(item: Address, index: int, *, add: bool) -> bytearray:
             stand_ins.append(pack_address(stand_in(family, 1)))
         if add:
             # EC2 assigns every address once: nothing to detect, nothing to wait for.
-            attributes.append(("IFA_FLAGS", _NOPREFIXROUTE | (_NODAD if family == 6 else 0)))
-        fields = {"family": _af(family), "prefixlen": length, "index": INDEX, "scope": 0}
+            quiet = 0 if item.link_scope else _NOPREFIXROUTE
+            attributes.append(("IFA_FLAGS", quiet | (_NODAD if family == 6 else 0)))
+        scope = _SCOPE_LINK if item.link_scope else 0
+        fields = {"family": _af(family), "prefixlen": length, "index": INDEX, "scope": scope}
         kind, flags = (_NEWADDR, CREATE | EXCL) if add else (_DELADDR, 0)
         return message(AddressMessage, kind, flags, fields, attributes), tuple(stand_ins)
 
-    return shaped(("address", add, family, length), values, build)
+    return shaped(("address", add, family, length, item.link_scope), values, build)
 
 
 def neighbour_message(item: Neighbour, index: int, *, add: bool) -> bytearray:

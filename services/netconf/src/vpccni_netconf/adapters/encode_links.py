@@ -14,6 +14,7 @@ from vpccni_netconf.adapters.shapes import (
     MTU,
     NAME_A,
     NAME_B,
+    OTHER_MAC,
     Attributes,
     Built,
     message,
@@ -97,7 +98,8 @@ def delete_doomed_message() -> bytearray:
 def pod_link_message(op: CreatePodLink, host_fd: int) -> bytearray:
     """RTM_NEWLINK of a veth pair: this end up, its peer in the namespace of ``host_fd`` with its name, MAC and MTU."""
     mac = pack_mac(op.host_mac)
-    values = (u32(op.index), _padded(op.ifname), _padded(op.host_veth), mac, u32(host_fd))
+    own = (pack_mac(op.mac),) if op.mac else ()
+    values = (u32(op.index), _padded(op.ifname), _padded(op.host_veth), mac, u32(host_fd), *own)
 
     def build() -> Built:
         peer = [
@@ -112,6 +114,7 @@ def pod_link_message(op: CreatePodLink, host_fd: int) -> bytearray:
             ("IFLA_IFNAME", NAME_A),
             ("IFLA_MTU", op.mtu),
             ("IFLA_TXQLEN", 0),
+            *((("IFLA_ADDRESS", OTHER_MAC),) if own else ()),
             *_ONE_QUEUE,
             (
                 "IFLA_LINKINFO",
@@ -126,9 +129,9 @@ def pod_link_message(op: CreatePodLink, host_fd: int) -> bytearray:
         fields = {"family": 0, "index": INDEX, "flags": _IFF_UP, "change": _IFF_UP}
         made = message(LinkMessage, _NEWLINK, CREATE | EXCL, fields, attributes)
         names = (NAME_A.encode() + b"\0", NAME_B.encode() + b"\0")
-        return made, (u32(INDEX), *names, pack_mac(MAC), u32(FD))
+        return made, (u32(INDEX), *names, pack_mac(MAC), u32(FD), *((pack_mac(OTHER_MAC),) if own else ()))
 
-    return shaped(("pod-link", op.mtu), values, build)
+    return shaped(("pod-link", op.mtu, bool(own)), values, build)
 
 
 def _padded(name: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import socket
 import struct
@@ -26,24 +27,30 @@ class FilterFingerprint:
     def __init__(self) -> None:
         self._netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER)
         self._netlink.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", _TIMEOUT_S, 0))
-        self._inet = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        self._inet = {4: socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)}
+        with contextlib.suppress(OSError):  # no IPv6 in this kernel
+            # Only a raw socket asks the packet filter about an option of this level.
+            self._inet[6] = socket.socket(socket.AF_INET6, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.IPPROTO_RAW)
 
     def close(self) -> None:
         self._netlink.close()
-        self._inet.close()
+        for opened in self._inet.values():
+            opened.close()
 
     def read(self) -> tuple[int, ...]:
         """Zeroes for what this kernel does not have."""
         found = [self._generation()]
-        for table in _legacy_tables():
-            found += self._legacy(table)
+        for family in self._inet:
+            for table in _legacy_tables(family):
+                found += self._legacy(family, table)
         return tuple(found)
 
-    def _legacy(self, table: str) -> tuple[int, ...]:
+    def _legacy(self, family: int, table: str) -> tuple[int, ...]:
         # struct ipt_getinfo: name, valid hooks, 5 hook entries, 5 underflows, number of entries, size
         info = ctypes.create_string_buffer(table.encode(), _INFO_BYTES)
         size = ctypes.c_uint32(_INFO_BYTES)
-        if _libc.getsockopt(self._inet.fileno(), socket.SOL_IP, _IPT_GET_INFO, info, ctypes.byref(size)):
+        level = socket.IPPROTO_IPV6 if family == 6 else socket.SOL_IP
+        if _libc.getsockopt(self._inet[family].fileno(), level, _IPT_GET_INFO, info, ctypes.byref(size)):
             return ()
         return struct.unpack_from("=II", info, _INFO_BYTES - 8)
 
@@ -60,10 +67,11 @@ class FilterFingerprint:
         return 0
 
 
-def _legacy_tables() -> list[str]:
+def _legacy_tables(family: int) -> list[str]:
     """Those that exist: asking for one that does not would make the kernel create it."""
+    name = "ip6_tables_names" if family == 6 else "ip_tables_names"
     try:
-        with open("/proc/thread-self/net/ip_tables_names", encoding="ascii") as file:
+        with open(f"/proc/thread-self/net/{name}", encoding="ascii") as file:
             return file.read().split()
     except OSError:
         return []

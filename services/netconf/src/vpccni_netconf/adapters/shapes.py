@@ -23,6 +23,7 @@ INDEX: Final = 0x5EADBEE5
 FD: Final = 0x5EADBEE7
 MTU: Final = 0x5EADBEE8
 MAC: Final = "de:ad:be:ef:5e:ad"
+OTHER_MAC: Final = "de:ad:be:ef:5e:ae"
 NAME_A: Final = "\x01stand-in-name\x01"
 NAME_B: Final = "\x02stand-in-name\x02"
 _V4: Final = ("203.0.113.201", "203.0.113.202", "203.0.113.203")

@@ -10,18 +10,24 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from vpccni_netconf.domain.names import host_cidr
+from vpccni_netconf.domain.names import EGRESS_CIDR, host_cidr
 from vpccni_netconf.domain.spec import HostSpec
 
 SNAT_CHAIN: Final = "AWS-SNAT-CHAIN-0"
 CONNMARK_CHAIN: Final = "AWS-CONNMARK-CHAIN-0"
-_OWN_CHAIN_PREFIXES: Final = ("AWS-SNAT-CHAIN-", "AWS-CONNMARK-CHAIN-")
+EGRESS_CHAIN: Final = "AWS-EGRESS-CHAIN-0"
+_OWN_CHAIN_PREFIXES: Final = ("AWS-SNAT-CHAIN-", "AWS-CONNMARK-CHAIN-", "AWS-EGRESS-CHAIN-")
+_EGRESS_PLUGIN_CHAINS: Final = ("CNI-E4-", "CNI-E6-")
+_EGRESS_PLUGIN_COMMENT: Final = r'--comment "name: \"aws-cni\" id: \"'
+_EGRESS_COMMENT: Final = '-m comment --comment "AWS, egress"'
 _SNAT_COMMENT: Final = '-m comment --comment "AWS SNAT CHAIN"'
 _PRIMARY_COMMENT: Final = '-m comment --comment "AWS, primary ENI"'
 _CONNMARK_COMMENT: Final = '-m comment --comment "AWS, CONNMARK"'
 _OWN_COMMENTS: Final = (
     "AWS SNAT CHAIN",
     "AWS SNAT CHAN",  # sic: an early release wrote it so
+    "AWS EGRESS CHAIN",
+    "AWS, egress",
     "AWS, SNAT",
     "AWS, primary ENI",
     "AWS, CONNMARK",
@@ -29,18 +35,19 @@ _OWN_COMMENTS: Final = (
     "Block Node Local Pod access via IPv4",
     "Block Node Local Pod access via IPv6",
 )
-_V4_EGRESS_CIDR: Final = "169.254.172.0/22"
-_V6_EGRESS_CIDR: Final = "fd00::ac:0/118"
+_MULTICAST: Final = {4: "224.0.0.0/4", 6: "ff00::/8"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Table:
     """One table. ``own``: whole content of chains that are ours; ``shared``: our rules, in order, in chains that are not;
-    ``head``: shared chains where our one rule goes before everybody else's when it is added."""
+    ``head``: shared chains where our one rule goes before everybody else's when it is added. ``takes_over``: chains of the
+    original's egress plugin, one for each pod, are not needed beside these."""
 
     own: Mapping[str, tuple[str, ...]]
     shared: Mapping[str, tuple[str, ...]]
     head: frozenset[str] = frozenset()
+    takes_over: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -71,13 +78,16 @@ def plan_filter(
     native = native_nft and translate
     v6: dict[str, Table] = {}
     if spec.ipv6:
-        v4 = {"filter": _forward_reject(_V4_EGRESS_CIDR, "IPv4", wanted=True)}
+        v4 = {"filter": _forward_reject(4, wanted=True), "nat": _egress_nat(spec, 4, random_fully=random_fully)}
     else:
         v4 = {
             "nat": _nat(spec, prefixes, exempt, translate=translate, native=native, random_fully=random_fully),
             "mangle": _mangle(spec, primary_link, prefixes),
         }
-        v6 = {"filter": _forward_reject(_V6_EGRESS_CIDR, "IPv6", wanted=spec.v6_egress)}
+        v6 = {
+            "filter": _forward_reject(6, wanted=spec.v6_egress),
+            "nat": _egress_nat(spec, 6, random_fully=random_fully),
+        }
     return Filter(v4, v6, NftConnmark(tuple(prefixes), exempt, spec.connmark) if native else None)
 
 
@@ -103,15 +113,33 @@ def _nat(
     return Table(own, shared)
 
 
+def _ports(spec: HostSpec, *, random_fully: bool) -> str:
+    """How source ports of translated connections are chosen, as a flag; "": they are kept where possible."""
+    flags = {"prng": " --random-fully" if random_fully else " --random", "hashrandom": " --random"}
+    return flags.get(spec.randomize_snat, "")
+
+
+def _egress_nat(spec: HostSpec, family: int, *, random_fully: bool) -> Table:
+    """One chain for the whole range of egress addresses. It stays when the setting is turned off under IPv6: pods that have an
+    egress link keep it."""
+    if not spec.egress_ip or not (spec.ipv6 or spec.v6_egress):
+        return Table({}, {})
+    rules = (
+        f"-d {_MULTICAST[family]} {_EGRESS_COMMENT} -j ACCEPT",
+        f"{_EGRESS_COMMENT} -j SNAT --to-source {spec.egress_ip}{_ports(spec, random_fully=random_fully)}",
+    )
+    jump = f'-s {EGRESS_CIDR[family]} -m comment --comment "AWS EGRESS CHAIN" -j {EGRESS_CHAIN}'
+    return Table({EGRESS_CHAIN: rules}, {"POSTROUTING": (jump,)}, takes_over=True)
+
+
 def _snat_rules(spec: HostSpec, *, random_fully: bool) -> tuple[str, ...]:
-    port = {"prng": " --random-fully" if random_fully else " --random", "hashrandom": " --random"}
     excluded = dict.fromkeys(spec.exclude_snat_cidrs)
     vpc = [cidr for cidr in dict.fromkeys(spec.vpc_cidrs) if cidr not in excluded]
     return (
         *(f'{_to(cidr)}-m comment --comment "AWS SNAT CHAIN EXCLUSION" -j RETURN' for cidr in reversed(excluded)),
         *(f"{_to(cidr)}{_SNAT_COMMENT} -j RETURN" for cidr in reversed(vpc)),
         f'! -o vlan+ -m comment --comment "AWS, SNAT" -m addrtype ! --dst-type LOCAL -j SNAT --to-source {spec.primary_ip}'
-        + port.get(spec.randomize_snat, ""),
+        + _ports(spec, random_fully=random_fully),
     )
 
 
@@ -131,11 +159,11 @@ def _mangle(spec: HostSpec, primary_link: str, prefixes: Sequence[str]) -> Table
     return Table({}, {"PREROUTING": tuple(rules)})
 
 
-def _forward_reject(cidr: str, family: str, *, wanted: bool) -> Table:
-    kind = "icmp-port-unreachable" if family == "IPv4" else "icmp6-port-unreachable"
+def _forward_reject(family: int, *, wanted: bool) -> Table:
+    kind = "icmp6-port-unreachable" if family == 6 else "icmp-port-unreachable"
     rule = (
-        f"-d {cidr} -m conntrack --ctstate NEW -m comment --comment"
-        f' "Block Node Local Pod access via {family}" -j REJECT --reject-with {kind}'
+        f"-d {EGRESS_CIDR[family]} -m conntrack --ctstate NEW -m comment --comment"
+        f' "Block Node Local Pod access via IPv{family}" -j REJECT --reject-with {kind}'
     )
     return Table({}, {"FORWARD": (rule,) if wanted else ()}, frozenset({"FORWARD"}))
 
@@ -153,6 +181,15 @@ def _to(cidr: str) -> str:
 
 def is_own_chain(name: str) -> bool:
     return name.startswith(_OWN_CHAIN_PREFIXES)
+
+
+def is_egress_plugin_chain(name: str) -> bool:
+    """One that the original's egress plugin made for a pod."""
+    return name.startswith(_EGRESS_PLUGIN_CHAINS)
+
+
+def is_egress_plugin_jump(rule: str) -> bool:
+    return _EGRESS_PLUGIN_COMMENT in rule and any(f" -j {prefix}" in rule for prefix in _EGRESS_PLUGIN_CHAINS)
 
 
 def is_own_rule(rule: str) -> bool:

@@ -7,7 +7,13 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from vpccni_netconf.domain.chains import Table, is_own_chain, is_own_rule
+from vpccni_netconf.domain.chains import (
+    Table,
+    is_egress_plugin_chain,
+    is_egress_plugin_jump,
+    is_own_chain,
+    is_own_rule,
+)
 from vpccni_netconf.domain.names import host_cidr
 
 _SET_MARK: Final = re.compile(r"--set-mark (0x[0-9a-f]+)/(0x[0-9a-f]+)")
@@ -18,10 +24,12 @@ _ANY: Final = re.compile(r"(?:! )?-[ds] (?:0\.0\.0\.0/0|::/0) ")
 
 @dataclasses.dataclass(slots=True)
 class Listing:
-    """Our part of one table as listed: own chains whole, and our rules in shared chains."""
+    """Our part of one table as listed: own chains whole, and our rules in shared chains. ``replaced``: jumps to chains of the
+    original's egress plugin, chain and rule as listed."""
 
     own: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     shared: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    replaced: list[tuple[str, str]] = dataclasses.field(default_factory=list)
 
 
 def parse(text: str) -> dict[str, Listing]:
@@ -41,6 +49,8 @@ def parse(text: str) -> dict[str, Listing]:
                 current.own.setdefault(chain, []).append(normalise(rule))
             elif is_own_rule(rule):
                 current.shared.setdefault(chain, []).append(normalise(rule))
+            elif not is_egress_plugin_chain(chain) and is_egress_plugin_jump(rule):
+                current.replaced.append((chain, rule))
     return tables
 
 
@@ -66,14 +76,17 @@ def restore_text(desired: Mapping[str, Table], listed: Mapping[str, Listing]) ->
 def _table_lines(table: Table, listed: Listing) -> Iterator[str]:
     rewritten = [name for name, rules in table.own.items() if listed.own.get(name) != list(rules)]
     stale = [name for name in listed.own if name not in table.own]
+    replaced = listed.replaced if table.takes_over else []
+    targets = [rule.rpartition(" -j ")[2] for _, rule in replaced]
     # Naming a chain empties it (or makes it), so what follows is its whole new content.
-    yield from (f":{name} - [0:0]" for name in (*rewritten, *stale))
+    yield from (f":{name} - [0:0]" for name in (*rewritten, *stale, *targets))
     for name in rewritten:
         yield from (f"-A {name} {rule}" for rule in table.own[name])
     for chain in dict.fromkeys((*table.shared, *listed.shared)):
         verb = "-I {} 1" if chain in table.head else "-A {}"
         yield from _shared_lines(chain, verb.format(chain), table.shared.get(chain, ()), listed.shared.get(chain, []))
-    yield from (f"-X {name}" for name in stale)
+    yield from (f"-D {chain} {rule}" for chain, rule in replaced)
+    yield from (f"-X {name}" for name in (*stale, *targets))
 
 
 def _shared_lines(chain: str, add: str, wanted: tuple[str, ...], present: list[str]) -> Iterator[str]:

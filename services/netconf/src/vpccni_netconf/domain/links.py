@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from vpccni_netconf.domain.names import HASH_DIGITS, POD_LINK, is_branch_link, is_pod_link
-from vpccni_netconf.domain.objects import LinkFacts
+from vpccni_netconf.domain.names import EGRESS_LINK, HASH_DIGITS, POD_LINK, is_branch_link, is_egress, is_pod_link
+from vpccni_netconf.domain.objects import LinkFacts, Route
 from vpccni_netconf.domain.spec import PodSpec
 
 # These carry the MAC of the link below them.
@@ -37,10 +37,20 @@ def pod_link_prefixes(links: Sequence[LinkFacts], setting: str) -> tuple[str, ..
 
 
 def leftover_links(
-    links: Sequence[LinkFacts], prefixes: frozenset[str], wanted: frozenset[str]
+    links: Sequence[LinkFacts], prefixes: frozenset[str], wanted: frozenset[str], routes: Sequence[Route] = ()
 ) -> tuple[LinkFacts, ...]:
-    """Host links of pods, and links of branch ENIs, that nobody asked for."""
-    return tuple(link for link in links if link.name not in wanted and _is_ours(link, prefixes))
+    """Host links of pods, links of branch ENIs, and egress links that one of ``routes`` goes to, that nobody asked for."""
+    rest = [link for link in links if link.name not in wanted]
+    staying = {link.peer_netns for link in links if link.name in wanted}
+    egress = {route.dev for route in routes if is_egress(route.dst.partition("/")[0])}
+    return tuple(link for link in rest if _is_ours(link, prefixes) or _is_egress(link, egress, staying))
+
+
+def _is_egress(link: LinkFacts, egress: set[str], staying: set[int]) -> bool:
+    """An egress link into a namespace that has no wanted link (pods that the original wired have egress links, too, and others
+    name links so as well)."""
+    named = link.kind == "veth" and EGRESS_LINK.match(link.name) is not None
+    return named and link.name in egress and link.peer_netns not in staying | {-1}
 
 
 def _is_ours(link: LinkFacts, prefixes: frozenset[str]) -> bool:

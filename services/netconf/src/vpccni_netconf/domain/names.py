@@ -17,10 +17,14 @@ MAX_MTU: Final = 9001
 MAX_LINK_NAME: Final = 15
 """Characters (IFNAMSIZ - 1)."""
 VPC_GATEWAY_V6: Final = "fe80:ec2::1"
+EGRESS_CIDR: Final = {4: "169.254.172.0/22", 6: "fd00::ac:0/118"}
+"""By family: addresses that mean something on this node only, for what pods send in the family that is not the cluster's."""
+EGRESS_GATEWAY_V4: Final = "169.254.172.1"
 HASH_DIGITS: Final = 11
 
 _LINK_NAME: Final = re.compile(r"[^\s/:%]{1,15}\Z")
 POD_LINK: Final = re.compile(r"[^\s/:%]{0,4}[0-9a-f]{11}\Z")
+EGRESS_LINK: Final = re.compile(r"veth[0-9a-f]{8}\Z")
 
 
 def family_of(address: str) -> int:
@@ -54,6 +58,23 @@ def vlan_link_name(vlan_id: int) -> str:
 def pod_gateway(family: int, index: int) -> str:
     """Next hop inside the pod; nobody owns it, a permanent neighbour entry points it at the host link."""
     return f"fe80::{index + 1:x}" if family == 6 else f"169.254.1.{index + 1}"
+
+
+def egress_ifname(family: int) -> str:
+    """Inside the pod."""
+    return f"v{family}if0"
+
+
+def is_egress(address: str) -> bool:
+    """True of an address of some pod's egress link."""
+    return ipaddress.ip_address(address) in ipaddress.ip_network(EGRESS_CIDR[family_of(address)])
+
+
+def link_local(mac: str) -> str:
+    """The IPv6 link-local address that a link with this MAC gives itself (RFC 4291, appendix A)."""
+    octets = bytes.fromhex(mac.replace(":", ""))
+    identifier = bytes((octets[0] ^ 2, *octets[1:3], 0xFF, 0xFE, *octets[3:]))
+    return str(ipaddress.IPv6Address(b"\xfe\x80" + bytes(6) + identifier))
 
 
 def valid_link_name(name: str) -> bool:

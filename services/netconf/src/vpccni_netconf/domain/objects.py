@@ -70,13 +70,15 @@ class Route:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Address:
-    """An address with its prefix length on a link. The connected route that the kernel would add is suppressed."""
+    """An address with its prefix length on a link. The connected route that the kernel would add is suppressed, unless the
+    address is for this link alone (``link_scope``)."""
 
     dev: str
     address: str
+    link_scope: bool = dataclasses.field(default=False, compare=False)
 
     def __str__(self) -> str:
-        return f"{self.address} dev {self.dev} noprefixroute"
+        return f"{self.address} dev {self.dev} {'scope link' if self.link_scope else 'noprefixroute'}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -140,7 +142,8 @@ Object = Rule | Route | Address | Neighbour | Link | VlanLink | Sysctl
 @dataclasses.dataclass(frozen=True, slots=True)
 class LinkFacts:
     """What the kernel says of a link. ``peer_index``: IFLA_LINK, of a veth the index of its other end, of a VLAN that of the
-    link below (0: none)."""
+    link below (0: none). ``peer_netns``: IFLA_LINK_NETNSID, the id by which this namespace knows that of the other end (-1: it
+    is the same)."""
 
     index: int
     name: str
@@ -149,6 +152,7 @@ class LinkFacts:
     up: bool = True
     kind: str = ""
     peer_index: int = 0
+    peer_netns: int = -1
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

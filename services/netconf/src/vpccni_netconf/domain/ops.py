@@ -76,10 +76,13 @@ class CreatePodLink:
     host_mac: str
     index: int
     """Link index of the end made here; 0 lets the kernel choose."""
+    mac: str = ""
+    """Of the end made here; "" lets the kernel choose."""
 
     def __str__(self) -> str:
+        address = f" address {self.mac}" if self.mac else ""
         return (
-            f"ip link add {self.ifname} mtu {self.mtu} type veth peer name {self.host_veth}"
+            f"ip link add {self.ifname} mtu {self.mtu}{address} type veth peer name {self.host_veth}"
             f" mtu {self.mtu} address {self.host_mac} netns host"
         )
 

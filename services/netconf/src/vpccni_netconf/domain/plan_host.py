@@ -36,6 +36,8 @@ def _sysctls(spec: HostSpec, primary_link: str) -> list[Sysctl]:
     found.append(Sysctl("net/ipv4/tcp_early_demux", "0" if spec.disable_tcp_early_demux else "1"))
     if spec.ipv6:
         found.append(Sysctl("net/ipv6/conf/all/disable_ipv6", "0", optional=False))
+    if spec.ipv6 and spec.v4_egress:
+        found.append(Sysctl("net/ipv4/ip_forward", "1", optional=False))
     if spec.ipv6 or spec.v6_egress:
         found.append(Sysctl("net/ipv6/conf/all/forwarding", "1", optional=False))
         found.append(Sysctl(f"net/ipv6/conf/{primary_link}/accept_ra", "2", optional=False))

@@ -17,6 +17,7 @@ from vpccni_netconf.domain.names import (
 )
 from vpccni_netconf.domain.objects import Address, Link, Neighbour, Object, Route, Rule, Sysctl, VlanLink
 from vpccni_netconf.domain.ops import PurgeRules
+from vpccni_netconf.domain.plan_egress import egress_sysctls, owned_egress, plan_egress_host, plan_egress_inside
 from vpccni_netconf.domain.route_tables import BRANCH_TABLE_BASE, MAIN_TABLE, RESERVED_TABLES
 from vpccni_netconf.domain.rule_priorities import BRANCH_IIF, FROM_POD, TO_POD
 from vpccni_netconf.domain.spec import BranchSpec, PodSpec
@@ -40,13 +41,16 @@ def plan_pod_inside(spec: PodSpec, host_mac: str) -> tuple[Object, ...]:
         Route(table, default_cidr(spec.family), dev, gateway=gateway),
         Address(dev, host_cidr(spec.address)),
         Neighbour(dev, gateway, host_mac),
+        *(plan_egress_inside(spec.egress, spec.mtu) if spec.egress else ()),
     )
 
 
 def inside_sysctls(spec: PodSpec) -> tuple[Sysctl, ...]:
-    if spec.family == 4:
-        return ()
-    return tuple(Sysctl(f"net/ipv6/conf/{name}/disable_ipv6", "0") for name in (spec.ifname, "lo"))
+    own = (spec.ifname, "lo") if spec.family == 6 else ()
+    return (
+        *(Sysctl(f"net/ipv6/conf/{name}/disable_ipv6", "0") for name in own),
+        *(egress_sysctls(spec.egress, spec.ifname) if spec.egress else ()),
+    )
 
 
 def host_link_sysctls(link: str) -> tuple[Sysctl, ...]:
@@ -61,8 +65,10 @@ def host_link_sysctls(link: str) -> tuple[Sysctl, ...]:
 
 def plan_pod_host(spec: PodSpec, host_mac: str = "", trunk_link: str = "") -> tuple[Object, ...]:
     """What the host holds for the pod. ``host_mac`` "": whatever the link has (a pod that another version wired).
-    ``trunk_link``: name of the trunk ENI's link, for a pod with a branch ENI."""
+    ``trunk_link``: name of the trunk ENI's link, for a pod with a branch ENI. ``spec.mtu`` 0: its links were just made."""
     link: tuple[Object, ...] = (*host_link_sysctls(spec.host_veth), Link(spec.host_veth, mtu=spec.mtu, mac=host_mac))
+    if spec.egress is not None:
+        link += (*host_link_sysctls(spec.egress.host_veth), *plan_egress_host(spec.egress, spec.mtu))
     if spec.branch is not None:
         return (*link, *plan_branch(spec, spec.branch, trunk_link))
     return (*link, *_reached_by_main(spec, spec.route_table))
@@ -159,14 +165,16 @@ def owned_on_host(addresses: frozenset[str], links: frozenset[str] = frozenset()
 
 def owned_inside(spec: PodSpec) -> Callable[[Object], bool]:
     """Ours inside the pod: what is on its interface, in the family of its address; other plugins' links are theirs."""
-    own = plan_pod_inside(spec, "")
-    tables = {item.table for item in own if isinstance(item, Route)}
+    own = spec.index or MAIN_TABLE
     gateway = pod_gateway(spec.family, spec.index)
+    of_egress = owned_egress(spec.egress) if spec.egress else lambda _: False
 
     def owned(item: Object) -> bool:
+        if of_egress(item):
+            return True
         match item:
             case Route(table=table, dev=dev, dst=dst):
-                return table in tables and dev == spec.ifname and dst in (host_cidr(gateway), default_cidr(spec.family))
+                return table == own and dev == spec.ifname and dst in (host_cidr(gateway), default_cidr(spec.family))
             case Address(dev=dev, address=address):
                 return dev == spec.ifname and is_routable(address, spec.family)
             case _:
@@ -199,6 +207,8 @@ def _single(cidr: str) -> bool:
 def links_of(spec: PodSpec) -> frozenset[str]:
     """Names of the pod's links on the host."""
     names = {spec.host_veth}
+    if spec.egress is not None:
+        names.add(spec.egress.host_veth)
     if spec.branch is not None:
         names.add(vlan_link_name(spec.branch.vlan_id))
     return frozenset(names)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from vpccni_netconf.domain.names import DEFAULT_CONNMARK, family_of
+from vpccni_netconf.domain.names import DEFAULT_CONNMARK, egress_ifname, family_of
 from vpccni_netconf.domain.route_tables import MAIN_TABLE
 
 
@@ -29,6 +29,8 @@ class HostSpec:
     disable_tcp_early_demux: bool = False
     v4_egress: bool = False
     v6_egress: bool = False
+    egress_ip: str = ""
+    """The node's address of the other family, which the outside sees of pods' egress; "": it has none."""
 
     @property
     def family(self) -> int:
@@ -67,6 +69,25 @@ class BranchSpec:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class EgressSpec:
+    """A pod's second link, for the family that its address is not of: ``address`` is known on this node only. ``host_veth``,
+    ``host_mac``: the node's end; ``mac``: the pod's."""
+
+    address: str
+    host_veth: str
+    host_mac: str
+    mac: str
+
+    @property
+    def family(self) -> int:
+        return family_of(self.address)
+
+    @property
+    def ifname(self) -> str:
+        return egress_ifname(self.family)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class PodSpec:
     """One pod interface. ``address`` without prefix length; ``route_table`` MAIN_TABLE: the primary ENI, 0: unknown."""
 
@@ -81,10 +102,20 @@ class PodSpec:
     branch: BranchSpec | None = None
     namespace: str = ""
     name: str = ""
+    egress: EgressSpec | None = None
 
     @property
     def family(self) -> int:
         return family_of(self.address)
+
+    @property
+    def families(self) -> tuple[int, ...]:
+        """Of all its addresses."""
+        return (self.family,) if self.egress is None else (self.family, self.egress.family)
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        return (self.address,) if self.egress is None else (self.address, self.egress.address)
 
     @property
     def label(self) -> str:

@@ -7,7 +7,7 @@ MEMBERS := proto services/kit services/ipam services/netconf services/eni-manage
 PYPROJECTS := pyproject.toml $(addsuffix /pyproject.toml,$(MEMBERS))
 STAMPS := build/stamps
 
-.PHONY: images e2e datapath datapath-vlan help setup plugin proto chart demo test lint format bench fleet jaeger clean pin
+.PHONY: images e2e profile datapath datapath-vlan help setup plugin proto chart demo test lint format bench fleet jaeger clean pin
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -51,6 +51,9 @@ format: $(STAMPS)/venv ## ruff format and fixes
 
 bench: setup ## ADD and DEL beside ptp + host-local, 110 at once, PSS, idle CPU; build/bench.json
 	@$(PY) tests/bench/bench.py
+
+profile: setup ## what the time of an ADD and a DEL goes to, step by step, CPU by process; build/profile.json
+	@.venv/bin/vpclab profile
 
 datapath: setup ## the packet table: every path by address mode, SNAT setting and packet filter; build/datapath.json
 	@.venv/bin/vpclab datapath

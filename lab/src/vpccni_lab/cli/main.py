@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from vpccni_api.reasons import ReasonError
 
-from vpccni_lab.cli import cloud, datapath, demo, lab, nodes, plan, workload
+from vpccni_lab.cli import cloud, datapath, demo, lab, nodes, plan, profile, workload
 from vpccni_lab.fabric.namespaces import NETNS_DIR
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -31,6 +31,7 @@ def parser() -> argparse.ArgumentParser:
     demo.add_commands(commands)
     plan.add_commands(commands)
     datapath.add_commands(commands)
+    profile.add_commands(commands)
     return top
 
 

@@ -14,6 +14,8 @@ from typing import Final
 
 from vpccni_api.reasons import Reason, ReasonError
 
+from vpccni_netconf.kernel_time import in_kernel
+
 log = logging.getLogger(__name__)
 _CLONE_NEWNET: Final = 0x40000000
 _NS_GET_NSTYPE: Final = 0xB703
@@ -23,7 +25,9 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def _setns(fd: int) -> None:
-    if _libc.setns(fd, _CLONE_NEWNET):
+    with in_kernel:
+        failed = _libc.setns(fd, _CLONE_NEWNET)
+    if failed:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
 

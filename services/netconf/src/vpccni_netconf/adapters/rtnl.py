@@ -19,6 +19,7 @@ from vpccni_api.reasons import Reason, ReasonError
 
 from vpccni_netconf.adapters import decode
 from vpccni_netconf.adapters.shapes import NLM_F_ACK, NLM_F_REQUEST
+from vpccni_netconf.kernel_time import in_kernel
 
 _SOL_NETLINK: Final = 270
 _EXT_ACK: Final = 11
@@ -62,15 +63,18 @@ class RtnlSocket:
 
     def _send(self, sent: bytes) -> None:
         try:
-            self._socket.send(sent)
+            with in_kernel:
+                self._socket.send(sent)
         except OSError as error:
             raise ReasonError(Reason.KERNEL_REFUSED, f"netlink send: {error.strerror}") from error
 
     def _receive(self) -> memoryview:
         try:
-            return memoryview(self._socket.recv(_RECEIVE_BYTES))
+            with in_kernel:
+                received = self._socket.recv(_RECEIVE_BYTES)
         except OSError as error:
             raise ReasonError(Reason.KERNEL_REFUSED, f"netlink receive: {error.strerror}") from error
+        return memoryview(received)
 
     def settle_carrier(self, name: str) -> None:
         """Makes the kernel act now on a carrier change that it would get to later (up to a second): until then the link's
@@ -80,7 +84,7 @@ class RtnlSocket:
         """
         answer = array.array("I", (_ETHTOOL_GLINK, 0))
         request = struct.pack("16sP16x", name.encode(), answer.buffer_info()[0])
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), in_kernel:
             fcntl.ioctl(self._socket, _SIOCETHTOOL, request)
 
     def batch(self, made: Sequence[bytearray]) -> list[Failure]:

@@ -8,6 +8,7 @@ import os
 from vpccni_api.reasons import Reason, ReasonError
 
 from vpccni_netconf.domain.objects import Sysctl
+from vpccni_netconf.kernel_time import in_kernel
 
 _root = "/proc/sys/"
 
@@ -35,19 +36,9 @@ def ensure(item: Sysctl) -> bool:
 
     Raises KERNEL_REFUSED; an optional file that is missing is fine.
     """
-    value = item.value.encode()
     try:
-        fd = os.open(_root + item.path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            if os.read(fd, 64).strip() == value:
-                return False
-        finally:
-            os.close(fd)
-        fd = os.open(_root + item.path, os.O_WRONLY | os.O_CLOEXEC)
-        try:
-            os.write(fd, value)
-        finally:
-            os.close(fd)
+        with in_kernel:
+            return _ensure(_root + item.path, item.value.encode())
     except OSError as error:
         if error.errno == errno.ENOENT and item.optional:
             return False
@@ -56,4 +47,18 @@ def ensure(item: Sysctl) -> bool:
             Reason.KERNEL_REFUSED,
             f"sysctl -w {item}: {error.strerror} ({errno.errorcode.get(error.errno or 0)}){hint}",
         ) from error
+
+
+def _ensure(path: str, value: bytes) -> bool:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if os.read(fd, 64).strip() == value:
+            return False
+    finally:
+        os.close(fd)
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, value)
+    finally:
+        os.close(fd)
     return True

@@ -1,0 +1,1 @@
+"""What an ADD's and a DEL's time goes to."""

@@ -51,6 +51,17 @@ def test_where_no_subnet_has_a_prefix_single_addresses_serve_and_prefixes_come_b
     run(body, started=False, **PREFIX)
 
 
+def test_why_each_subnet_was_refused_is_still_told_after_steps_that_looked_at_none() -> None:
+    async def body(node: PoolNode) -> None:
+        node.aws.ec2.faults.add({"kind": "no-prefix"})
+        await node.start()
+        await node.holds(Held(1, 16, 0))  # the single addresses that stand in fit on the primary ENI
+        (why,) = (await node.inspect()).growth.candidates
+        assert node.aws.subnet.id in why and "refused: InsufficientCidrBlocks" in why
+
+    run(body, "m5.4xlarge", started=False, **PREFIX)
+
+
 @pytest.mark.slow
 def test_prefix_delegation_is_turned_on_and_off_under_running_pods() -> None:
     async def body(node: PoolNode) -> None:

@@ -34,7 +34,9 @@ def test_a_full_subnet_leads_to_the_next_and_then_to_a_pause_of_those_subnets(tm
         served.mark()
         error = await fails(process.ensure(9, excluded_enis=[step.eni_id]))
         assert error.reason is Reason.SUBNET_FULL
-        assert all(name in error.message for name in (big.id, middle.id, served.subnet.id, other.id))
+        names = sorted((big.id, middle.id, served.subnet.id, other.id))
+        assert all(name in error.message for name in names)
+        assert sorted(line.split()[0] for line in error.details) == names and all("refused" in x for x in error.details)
         assert "asked again in" in error.message
         # the subnets pause, not the node: nothing is created, and what is given back ends the pause of its subnet
         served.mark()

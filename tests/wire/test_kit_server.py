@@ -34,7 +34,7 @@ class Servicer(ipam_pb2_grpc.IpamServicer):
         self.trace_id = telemetry.current_trace_id()
         match request.key.container_id:
             case "limit":
-                raise ReasonError(Reason.ENI_LIMIT, "3 of 3 ENIs — voll")
+                raise ReasonError(Reason.ENI_LIMIT, "3 of 3 ENIs — voll", details=("eni-1 full", "eni-2 völlig"))
             case "defect":
                 raise KeyError("x")
             case "slow":
@@ -74,7 +74,7 @@ def request(container_id: str) -> Any:
     return ipam_pb2.AddPodRequest(key=ipam_pb2.PodInterface(container_id=container_id))
 
 
-def test_reason_message_and_origin_survive_the_wire(tmp_path: pathlib.Path) -> None:
+def test_reason_message_origin_and_details_survive_the_wire(tmp_path: pathlib.Path) -> None:
     async def body(channel: Channel, stub: Any, *_: Any) -> None:
         with pytest.raises(ReasonError) as caught:
             await channel.call(stub.AddPod, request("limit"), 5)
@@ -83,6 +83,7 @@ def test_reason_message_and_origin_survive_the_wire(tmp_path: pathlib.Path) -> N
             "3 of 3 ENIs — voll",
             "ipam",
         )
+        assert caught.value.details == ("eni-1 full", "eni-2 v\\xf6llig")
         with pytest.raises(ReasonError) as caught:
             await channel.call(stub.AddPod, request("defect"), 5)
         assert caught.value.reason is Reason.INTERNAL

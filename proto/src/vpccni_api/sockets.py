@@ -26,4 +26,6 @@ PENDING_DEL_DIR: Final = "/var/run/aws-node/pending-del"
 
 REASON_TRAILER: Final = "vpccni-reason"
 ORIGIN_TRAILER: Final = "vpccni-origin"
+DETAIL_TRAILER: Final = "vpccni-detail"
+"""Once for each of ReasonError.details."""
 """ASCII trailing metadata of a failed call: the Reason's name, and the service where it happened."""

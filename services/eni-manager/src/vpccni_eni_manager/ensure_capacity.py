@@ -213,7 +213,7 @@ class EnsureCapacity:
                 on_card = sum(one.network_card == plan.network_card for one in held)
                 self._learnt_limits[plan.network_card] = (on_card, self._clock.monotonic() + _LEARNT_LIMIT_S)
             if failed is not None and error.reason is Reason.SUBNET_NONE_ELIGIBLE:
-                raise ReasonError(failed.reason, f"{failed.message}; {error.message}") from error
+                raise ReasonError(failed.reason, f"{failed.message}; {error.message}", details=error.details) from error
             raise
         added = Assigned(eni.secondary_ips, eni.ipv4_prefixes + eni.ipv6_prefixes)
         inventory = await self._inventories.get(deadline)

@@ -80,10 +80,11 @@ class SubnetChoice:
 
 def none_left(candidates: tuple[Candidate, ...], growth: Growth, blocked: dict[str, str]) -> ReasonError:
     """The failure when no candidate may be tried, with every candidate's reason."""
-    shown = "; ".join(str(candidate) for candidate in candidates) or "no subnet in the zone"
+    details = tuple(str(candidate) for candidate in candidates)
+    shown = "; ".join(details) or "no subnet in the zone"
     if any(candidate.subnet.subnet_id in blocked for candidate in candidates):
-        return ReasonError(exhausted(growth.mode), f"no subnet has room now: {shown}")
-    return ReasonError(Reason.SUBNET_NONE_ELIGIBLE, f"no subnet may hold a new ENI: {shown}")
+        return ReasonError(exhausted(growth.mode), f"no subnet has room now: {shown}", details=details)
+    return ReasonError(Reason.SUBNET_NONE_ELIGIBLE, f"no subnet may hold a new ENI: {shown}", details=details)
 
 
 def exhausted(mode: AddressMode) -> Reason:

@@ -203,12 +203,14 @@ class Grow:
                 grown = await self._manager.ensure_capacity(self._request(step), STEP_TIMEOUT_S)
                 await self._enis.take_over(grown.inventory)
                 self._take_named(grown)
-                growth.candidates = grown.candidates
+                # A step that only filled an ENI looked at no subnet: what is known of them stays.
+                growth.candidates = grown.candidates or growth.candidates
                 if not self._progress(before.total):
                     raise growth.setup_error or ReasonError(
                         Reason.POOL_WARMING, f"the step ({grown.action} {grown.eni_id}) brought no new address"
                     )
             except ReasonError as error:
+                growth.candidates = error.details
                 span.fail(str(error.reason), error.message)
                 if error.reason is Reason.SUBNET_NO_PREFIX and mode is AddressMode.PREFIX_IPV4:
                     self._no_prefix(error)

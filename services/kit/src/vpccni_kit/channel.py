@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 import grpc
 from vpccni_api.reasons import Reason, ReasonError
-from vpccni_api.sockets import ORIGIN_TRAILER, REASON_TRAILER
+from vpccni_api.sockets import DETAIL_TRAILER, ORIGIN_TRAILER, REASON_TRAILER
 
 from vpccni_kit import telemetry
 
@@ -61,11 +61,14 @@ class Channel:
         return grpc.aio.Metadata(("traceparent", traceparent)) if traceparent else grpc.aio.Metadata()
 
     def _mapped(self, error: grpc.aio.AioRpcError) -> ReasonError:
-        trailers: dict[str, Any] = dict(error.trailing_metadata() or ())  # type: ignore[arg-type]  # aio.Metadata iterates over pairs
+        pairs: list[tuple[str, Any]] = list(error.trailing_metadata() or ())  # type: ignore[arg-type]  # aio.Metadata iterates over pairs
+        trailers = dict(pairs)
         name = str(trailers.get(REASON_TRAILER, ""))
         message = error.details() or error.code().name
         if name in Reason.__members__:
-            return ReasonError(Reason(name), message, origin=str(trailers.get(ORIGIN_TRAILER, self._peer)))
+            origin = str(trailers.get(ORIGIN_TRAILER, self._peer))
+            details = tuple(str(value) for key, value in pairs if key == DETAIL_TRAILER)
+            return ReasonError(Reason(name), message, origin=origin, details=details)
         if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
             return ReasonError(Reason.DEADLINE_EXCEEDED, f"{self._peer} did not answer in time", origin=self._peer)
         if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):

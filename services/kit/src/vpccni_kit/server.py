@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 import grpc
 from grpc_health.v1 import health_pb2_grpc
 from vpccni_api.reasons import Reason, ReasonError
-from vpccni_api.sockets import ORIGIN_TRAILER, REASON_TRAILER
+from vpccni_api.sockets import DETAIL_TRAILER, ORIGIN_TRAILER, REASON_TRAILER
 
 from vpccni_kit import logs, telemetry
 from vpccni_kit.health import HealthBoard
@@ -32,6 +32,7 @@ Handler = Callable[[Any, grpc.aio.ServicerContext[Any, Any]], Awaitable[Any]]
 Register = Callable[[grpc.aio.Server], None]
 _OPTIONS = (("grpc.max_receive_message_length", 16 * 1024 * 1024), ("grpc.so_reuseport", 0))
 _HEALTH = "/grpc.health.v1.Health/"
+_DETAILS_MAX, _DETAIL_MAX = 20, 200
 
 
 def status_code(reason: Reason) -> grpc.StatusCode:
@@ -121,8 +122,7 @@ class CallInterceptor(_Interceptor):
                         log.exception("%s failed", name, extra={"reason": outcome})
                         raise ReasonError(Reason.INTERNAL, f"{type(error).__name__}: {error}") from error
             except ReasonError as error:
-                trailers = ((REASON_TRAILER, str(error.reason)), (ORIGIN_TRAILER, error.origin or self._service))
-                await context.abort(status_code(error.reason), error.message, trailers)
+                await context.abort(status_code(error.reason), error.message, _trailers(error, self._service))
             finally:
                 self.in_flight -= 1
                 trace_id = parent[3:35] if telemetry.exporting() else ""
@@ -131,6 +131,16 @@ class CallInterceptor(_Interceptor):
                 )
 
         return call
+
+
+def _trailers(error: ReasonError, service: str) -> tuple[tuple[str, str], ...]:
+    """gRPC takes printable ASCII, and a few kilobytes."""
+    details = (line.encode("ascii", "backslashreplace").decode()[:_DETAIL_MAX] for line in error.details[:_DETAILS_MAX])
+    return (
+        (REASON_TRAILER, str(error.reason)),
+        (ORIGIN_TRAILER, error.origin or service),
+        *((DETAIL_TRAILER, line) for line in details),
+    )
 
 
 class Server:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -22,6 +23,16 @@ def test_every_reason_tells_owner_hint_and_codes() -> None:
         assert info.hint.endswith("."), reason
         assert info.code in Code, reason
         assert info.cni_code > 0, reason
+
+
+_CURES = re.compile(
+    r"\b(Add|Attach|Check|Correct|Create|Delete|Fewer|Look|Lower|Mount|Nothing to do|Raise|Remove|Report|Restart|Tag|Uncordon|Use|Wait)\b"
+    r"|look at|look for|see EC2's error|check space|may be raised"
+)
+
+
+def test_every_hint_says_what_to_do() -> None:
+    assert [str(reason) for reason, info in REASON_INFO.items() if not _CURES.search(info.hint)] == []
 
 
 def test_stubs_are_current() -> None:

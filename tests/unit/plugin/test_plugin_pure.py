@@ -108,7 +108,7 @@ class TestErrors:
 
     def test_details(self) -> None:
         known = error_object(PluginError("DRAINING", "m", "netconf"), "ADD", "1.0.0", "t")["details"]
-        assert known == "The service is shutting down; a new one will answer. trace=t origin=netconf"
+        assert known == "The service is shutting down. Wait: a new one will answer. trace=t origin=netconf"
         assert error_object(PluginError("LATER", "m"), "ADD", "1.0.0", "t")["details"] == "trace=t origin=plugin"
 
 

@@ -72,7 +72,8 @@ def test_doctor_asks_ec2_by_dry_run(lab: LabClient) -> None:
     _, said = vpccni(lab, "doctor")
     green = {item["check"]: item["detail"] for item in said["checks"] if item["ok"]}
     assert "11 of 11 EC2 calls are allowed" in green["IAM"], green
-    assert {"instance metadata", "subnets", "ENI tags", "EC2 budget"} <= set(green), said
+    assert {"instance metadata", "subnets", "ENI tags", "EC2 budget", "packet filter", "versions"} <= set(green), said
+    assert len(green["ports"].split(", ")) == 7, "metrics and health of three services, and the pages"
     fault = lab.add_fault({"kind": "deny", "actions": ["AttachNetworkInterface"]})
     try:
         status, said = vpccni(lab, "doctor")

@@ -45,7 +45,7 @@ _FAULTS: dict[str, tuple[Mapping[str, str | None], str]] = {
 }
 
 
-_SERVICES = {"ipam", "eni-manager"}  # neither answers in these tests
+_SERVICES = {"ipam", "netconf, asked directly", "eni-manager, asked directly"}  # none answers in these tests
 
 
 def _node(root: Path, faults: Mapping[str, str | None]) -> Path:
@@ -60,7 +60,7 @@ def _node(root: Path, faults: Mapping[str, str | None]) -> Path:
 
 def _doctor(root: Path, capsys: pytest.CaptureFixture[str], *words: str) -> str:
     where = ["--root", str(root), "--proc", str(root / "proc"), "--socket", str(root / "none.sock")]
-    where += ["--eni-manager-socket", str(root / "none.sock")]
+    where += ["--eni-manager-socket", str(root / "none.sock"), "--netconf-socket", str(root / "none.sock")]
     assert main(["doctor", *where, *words]) == 1
     return capsys.readouterr().out
 

@@ -108,12 +108,6 @@ def budget(found: Mapping[str, Any]) -> Finding:
     )
 
 
-def bad_settings(service: str, bad: Mapping[str, str]) -> Iterator[Finding]:
-    """One for each setting that was not usable."""
-    for name, why in sorted(bad.items()):
-        yield Finding(f"setting {name}", False, f"{service}: {why}", "Correct it in the chart's values (env).")
-
-
 def addresses_held(limits: Mapping[str, Any], settings: Mapping[str, str]) -> int:
     """How many pods the instance's ENIs hold at most, with the node's settings."""
     enis = int(limits["max_enis"])

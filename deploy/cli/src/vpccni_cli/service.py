@@ -89,6 +89,20 @@ class EniManager(Service):
         return _with_numbers(plain(self.call(self._stub.CheckAccess, self._pb.CheckAccessRequest())))
 
 
+class Netconf(Service):
+    """netconf: what it looks after, and the host's packet filter."""
+
+    def __init__(self, socket_path: str, timeout: float) -> None:
+        from vpccni_api.netconf.v1 import netconf_pb2, netconf_pb2_grpc
+
+        super().__init__(socket_path, timeout, Reason.NETCONF_UNREACHABLE)
+        self._pb, self._stub = netconf_pb2, netconf_pb2_grpc.NetconfStub(self.channel)
+
+    def inspect(self) -> dict[str, Any]:
+        """Packet filter in use and what does not fit it, counts, dependencies, settings."""
+        return plain(self.call(self._stub.Inspect, self._pb.InspectRequest()))
+
+
 def _with_numbers(found: dict[str, Any]) -> dict[str, Any]:
     for subnet in found["subnets"]:
         subnet["free"] = int(subnet["free"])
@@ -108,6 +122,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--timeout", type=float, default=5.0, help="seconds for each call (default: 5)")
     output_option(parser)
+
+
+def configure_leaves(parser: argparse.ArgumentParser) -> None:
+    """Options of a subcommand that asks netconf and eni-manager too."""
+    for name in ("eni-manager", "netconf"):
+        where = socket_of(name)
+        parser.add_argument(f"--{name}-socket", default=where, help=f"{name}'s socket (default: {where})")
 
 
 def output_option(parser: argparse.ArgumentParser) -> None:

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from vpccni_api.reasons import ReasonError
+from vpccni_api.version import VERSION
 
-from vpccni_cli import aws_checks, node, service, text
+from vpccni_cli import aws_checks, node, port_checks, service, service_checks, text
 from vpccni_cli.host_checks import Finding, Host, checks, kubelet_max_pods
 
+# Each of eni-manager's calls to EC2 may wait for its turn.
 _AWS_S: Final = 30.0
 _MARKS: Final = {True: ("ok", "32"), False: ("FAIL", "31"), None: ("-", "0")}
 
@@ -24,18 +26,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     root = mounted if (mounted / "etc/cni/net.d").is_dir() else Path("/")
     parser.add_argument("--root", type=Path, default=root, help=f"the node's file system (default: {root})")
     parser.add_argument("--proc", type=Path, default=Path("/proc"), help="/proc in the node's network namespace")
-    parser.add_argument(
-        "--eni-manager-socket",
-        default=service.socket_of("eni-manager"),
-        help=f"eni-manager's socket (default: {service.socket_of('eni-manager')})",
-    )
     parser.add_argument("--no-aws", action="store_true", help="no dry run of EC2 calls (some 15 calls)")
+    service.configure_leaves(parser)
     node.configure(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    pool: dict[str, Any] = {}
-    findings = [*_services(args, pool), *_aws(args, pool), *checks(Host(args.root, args.proc))]
+    told: dict[str, dict[str, Any]] = {}
+    findings = [*_ipam(args, told), *_netconf(args, told), *_eni_manager(args, told)]
+    settings = {name: found["settings"] for name, found in told.items()}
+    findings += service_checks.versions(VERSION, {name: found["version"] for name, found in told.items()})
+    findings += port_checks.checks(port_checks.ports_of(settings))
+    findings += checks(Host(args.root, args.proc))
     failed = [finding for finding in findings if finding.ok is False]
     lines: list[str] = []
     for finding in findings:
@@ -54,50 +56,41 @@ def _lines(finding: Finding, colour: bool) -> list[str]:
     return [*wrapped, *(text.field("  cure", finding.cure) if finding.cure else [])]
 
 
-def _services(args: argparse.Namespace, pool: dict[str, Any]) -> Iterator[Finding]:
-    """``pool``: filled with what ipam says."""
+def _ipam(args: argparse.Namespace, told: dict[str, dict[str, Any]]) -> Iterator[Finding]:
+    """``told``: filled with what each service says, here and below."""
     try:
         with node.Node(args.socket, args.timeout) as asked:
-            found = asked.inspect()
+            told["ipam"] = asked.inspect()
     except ReasonError as error:
         yield Finding("ipam", False, str(error), error.info.hint)
         return
-    pool.update(found)
-    yield Finding("ipam", True, f"answers, version {found['version']}")
-    for item in found["dependencies"]:
-        detail = "answers" if item["ok"] else f"{item['reason']}: {item['message']}"
-        yield Finding(item["name"], item["ok"], detail, text.cure(item["reason"]))
-    yield _growth(found)
-    yield _quarantine(found)
+    yield from service_checks.ipam(told["ipam"])
 
 
-def _growth(found: dict[str, Any]) -> Finding:
-    growth = found.get("growth", {})
-    reason = growth.get("last_reason", "")
-    if reason:
-        return Finding("growth", False, f"{reason}: {growth.get('last_message', '')}", text.cure(reason))
-    return Finding("growth", True, f"{found['free']} free, {growth.get('waiting_adds', 0)} ADDs wait")
+def _netconf(args: argparse.Namespace, told: dict[str, dict[str, Any]]) -> Iterator[Finding]:
+    try:
+        with service.Netconf(args.netconf_socket, args.timeout) as asked:
+            told["netconf"] = asked.inspect()
+    except ReasonError as error:
+        yield Finding("netconf, asked directly", False, str(error), error.info.hint)
+        return
+    yield from service_checks.netconf(told["netconf"])
 
 
-def _quarantine(found: dict[str, Any]) -> Finding:
-    count = found["quarantined"]
-    cure = text.cure("ADDRESS_QUARANTINED") + " If it stays, somebody detached an ENI." if count else ""
-    return Finding("quarantine", count == 0, f"{count} addresses of ENIs that are not known", cure)
-
-
-def _aws(args: argparse.Namespace, pool: dict[str, Any]) -> Iterator[Finding]:
+def _eni_manager(args: argparse.Namespace, told: dict[str, dict[str, Any]]) -> Iterator[Finding]:
     """Everything that only eni-manager can know."""
     try:
-        # Each of its calls to EC2 may wait for its turn.
         with service.EniManager(args.eni_manager_socket, max(args.timeout, _AWS_S)) as asked:
-            yield aws_checks.budget(asked.inspect())
+            told["eni-manager"] = asked.inspect()
+            yield aws_checks.budget(told["eni-manager"])
             if not args.no_aws:
                 yield from aws_checks.access(asked.check_access())
             instance = asked.describe()
     except ReasonError as error:
-        yield Finding("eni-manager", False, str(error), error.info.hint)
+        yield Finding("eni-manager, asked directly", False, str(error), error.info.hint)
         return
-    yield from aws_checks.bad_settings("eni-manager", instance["bad_settings"])
+    yield from service_checks.bad_settings("eni-manager", instance["bad_settings"])
+    pool = told.get("ipam", {})
     held = aws_checks.addresses_held(instance["limits"], pool.get("settings", {}))
-    kubelet = kubelet_max_pods(args.root) or int(pool.get("settings", {}).get("VPCCNI_MAX_PODS", 0))
+    kubelet = kubelet_max_pods(args.root) or pool.get("kubelet_pods")
     yield aws_checks.max_pods(kubelet, held, instance["instance_type"])

@@ -4,10 +4,11 @@ alone. Needs a kernel with VLAN devices."""
 from __future__ import annotations
 
 import contextlib
+import functools
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from vpccni_api.reasons import Reason, ReasonError
 
@@ -25,6 +26,8 @@ from vpccni_lab.lifecycle import Progress
 from vpccni_lab.probe.reach import PORT, Endpoint
 from vpccni_lab.spec import LabSpec, NodeSpec, SubnetSpec
 
+_T = TypeVar("_T")
+_R = TypeVar("_R")
 _PATIENCE: Final = Patience(answer_s=90.0, silence_s=4.0)
 """Under emulation a packet takes its time."""
 
@@ -72,7 +75,7 @@ class _Mode:
                     raise ReasonError(Reason.KERNEL_REFUSED, f"{program} on {node.node.name}: {done.stderr}")
             for number, setting in enumerate(SETTINGS):
                 if number:
-                    _each(nodes, lambda node, setting=setting: node.apply_host(setting))
+                    _each(nodes, functools.partial(_apply, setting))
                 yield self._said(setting.name, self._observe(nodes, places, setting, first=not number))
             facts = _each(nodes, lambda node: node.facts(self._mode))
             for entry in entries:
@@ -89,16 +92,15 @@ class _Mode:
     def _wire(self, nodes: list[BranchNode]) -> list[dict[str, Any]]:
         """Branch ENIs and pods on every node; the ENIs' annotations."""
         _each(nodes, lambda node: node.apply_host(SETTINGS[0]))
-        entries: list[dict[str, Any]] = []
+        wishes: list[tuple[list[dict[str, Any]], dict[str, Any], str]] = []
         for number, node in enumerate(nodes):
-            other = nodes[(number + 1) % len(nodes)].node
-            group = self._guarded_group(f"{self._mode} {node.node.name}".replace(" ", "-"), other.address)
-            name = node.node.name
+            name, other = node.node.name, nodes[(number + 1) % len(nodes)].node
+            group = self._guarded_group(f"{self._mode} {name}".replace(" ", "-"), other.address)
             own = [self._lab.add_branch(name), self._lab.add_branch(name), self._lab.add_branch(name, [group])]
-            node.wire(own, self._assign(name))
-            entries += own
-            self._progress(f"{self._mode}: {len(node.pods)} pods wired on {name}")
-        return entries
+            wishes.append((own, self._lab.enis()[name][-1], self._assign(name)))
+        _each(list(zip(nodes, wishes, strict=True)), lambda pair: pair[0].wire(*pair[1]))
+        self._progress(f"{self._mode}: pods wired")
+        return [entry for own, _, _ in wishes for entry in own]
 
     def _guarded_group(self, name: str, address: str) -> str:
         """A security group that lets in TCP on the probes' port from one address and nothing else."""
@@ -152,7 +154,11 @@ class _Mode:
         return observe(self._mode, setting.name, plans, _PATIENCE)
 
 
-def _each(nodes: list[BranchNode], do: Any) -> list[Any]:
+def _apply(setting: Setting, node: BranchNode) -> None:
+    node.apply_host(setting)
+
+
+def _each(items: Sequence[_T], do: Callable[[_T], _R]) -> list[_R]:
     """On all nodes at the same time."""
-    with ThreadPoolExecutor(len(nodes)) as pool:
-        return list(pool.map(do, nodes))
+    with ThreadPoolExecutor(len(items)) as pool:
+        return list(pool.map(do, items))

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import grpc
@@ -80,13 +80,15 @@ class BranchPod:
 
 
 class BranchNode:
-    """The node's pods in one enforcing mode, as a context. ``backend``: its packet filter."""
+    """The node's pods in one enforcing mode, as a context. ``backend``: its packet filter. It asks EC2 only when it is made, so
+    that all nodes can work at the same time (a LabClient has one user)."""
 
     def __init__(self, lab: LabClient, netconf: Netconf, name: str, backend: str, *, strict: bool) -> None:
         self.backend = backend
         self.pods: list[BranchPod] = []
-        self._lab, self._netconf, self._strict = lab, netconf, strict
+        self._netconf, self._strict = netconf, strict
         self.node = lab.node(name)
+        self._primary = lab.enis()[name][0]
         self._open = contextlib.ExitStack()
         self._sandboxes = self._open.enter_context(Pods(self.node, workers=2))
 
@@ -102,7 +104,7 @@ class BranchNode:
 
     def apply_host(self, setting: Setting) -> None:
         """The node's settings, as ipam derives them from its environment."""
-        primary, env = self._eni(0), dict(setting.env)
+        primary, env = self._primary, dict(setting.env)
         excluded = env.get("AWS_VPC_K8S_CNI_EXCLUDE_SNAT_CIDRS", "")
         host = pb.HostSpec(
             primary_mac=primary["mac"],
@@ -121,23 +123,16 @@ class BranchNode:
         )
         self._netconf.call("ApplyHost", pb.ApplyHostRequest(host=host))
 
-    def wire(self, entries: list[dict[str, Any]], ordinary: str) -> None:
-        """A pod for each branch ENI, the first with a hostPort, and an ordinary one."""
-        self._apply_trunk()
+    def wire(self, entries: Sequence[Mapping[str, Any]], trunk: Mapping[str, Any], ordinary: str) -> None:
+        """A pod for each branch ENI, the first with a hostPort, and an ordinary one. ``entries``: of the pods' annotations."""
+        self._apply_trunk(trunk)
         for number, entry in enumerate(entries):
-            self._wire(f"branch {number + 1}", entry["privateIp"], entry)
-        self._wire("eth0", ordinary, None)
+            self._wire(f"branch {number + 1}", entry["privateIp"], entry, self._branch(entry, trunk["mac"]))
+        self._wire("eth0", ordinary, None, None)
         self._portmap("ADD", self.pods[0])
         self._open.callback(self._portmap, "DEL", self.pods[0])
 
-    def _eni(self, index: int) -> dict[str, Any]:
-        return next(eni for eni in self._lab.enis()[self.node.name] if eni["device_index"] == index)
-
-    def _trunk(self) -> dict[str, Any]:
-        return self._lab.enis()[self.node.name][-1]
-
-    def _apply_trunk(self) -> None:
-        trunk = self._trunk()
+    def _apply_trunk(self, trunk: Mapping[str, Any]) -> None:
         eni = pb.EniSpec(
             eni_id=trunk["id"],
             mac=trunk["mac"],
@@ -150,7 +145,7 @@ class BranchNode:
         )
         self._netconf.call("ApplyEni", pb.ApplyEniRequest(eni=eni))
 
-    def _wire(self, eni: str, address: str, entry: Mapping[str, Any] | None) -> None:
+    def _wire(self, eni: str, address: str, entry: Mapping[str, Any] | None, branch: pb.BranchSpec | None) -> None:
         ports = [{"hostPort": HOST_PORT, "containerPort": PORT, "protocol": protocol} for protocol in ("tcp", "udp")]
         made = podlib.new_pod(self.node.name, eni.replace(" ", "-"), capabilities={"portMappings": ports})
         pod = dataclasses.replace(made, addresses=(address,))
@@ -167,19 +162,19 @@ class BranchNode:
             mtu=9001,
             namespace=pod.namespace,
             name=pod.name,
-            branch=self._branch(entry) if entry else None,
+            branch=branch,
         )
         self._netconf.call("SetupPod", pb.SetupPodRequest(pod=spec))
         party = Party(podlib.endpoint(self.node, pod), self.node.name, eni)
         self.pods.append(BranchPod(spec, party, pod, entry))
 
-    def _branch(self, entry: Mapping[str, Any]) -> pb.BranchSpec:
+    def _branch(self, entry: Mapping[str, Any], trunk_mac: str) -> pb.BranchSpec:
         return pb.BranchSpec(
             vlan_id=entry["vlanId"],
             mac=entry["ifAddress"],
             subnet_cidr=entry["subnetCidr"],
             gateway=gateway(entry["subnetCidr"]),
-            trunk_mac=self._trunk()["mac"],
+            trunk_mac=trunk_mac,
             strict=self._strict,
         )
 

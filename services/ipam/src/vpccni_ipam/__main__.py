@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import os
 import sys
@@ -21,37 +20,31 @@ from vpccni_kit.settings import read
 
 from vpccni_ipam import settings as s
 from vpccni_ipam.adapters.branch_files import BranchFiles
-from vpccni_ipam.adapters.checkpoint_file import CheckpointFile
+from vpccni_ipam.adapters.checkpoint_file import cards_on_disk
 from vpccni_ipam.adapters.eni_client import EniClient
 from vpccni_ipam.adapters.metrics import PoolCollector, StartUpTimes
 from vpccni_ipam.adapters.netconf_client import NetconfClient
 from vpccni_ipam.adapters.pending_dels import PendingDelDirectory
-from vpccni_ipam.add_pod import AddCall, AddPod
+from vpccni_ipam.add_pod import AddCall, AddPod, Assignments
+from vpccni_ipam.cards import Cards
 from vpccni_ipam.check_pod import CheckPod
 from vpccni_ipam.del_pod import DelPod
-from vpccni_ipam.domain.checkpoint import Ledger
-from vpccni_ipam.domain.growth import Slots
-from vpccni_ipam.domain.model import Assignment, NodeFacts
-from vpccni_ipam.domain.pool import Pool
-from vpccni_ipam.domain.targets import pods_by_formula
-from vpccni_ipam.enis import Enis
+from vpccni_ipam.domain.model import NodeFacts
+from vpccni_ipam.domain.node_plan import NodeWishes, plan_cards
 from vpccni_ipam.figures import Figures
 from vpccni_ipam.gc import Gc
-from vpccni_ipam.grow import Grow
 from vpccni_ipam.inspect import Inspect
-from vpccni_ipam.keeper import Keeper
+from vpccni_ipam.keeper import NodeChores
 from vpccni_ipam.kernel_sync import KernelSync
 from vpccni_ipam.kubernetes_edge import KubernetesEdge
 from vpccni_ipam.links import EniManagerLink, NetconfLink
-from vpccni_ipam.owner import PoolOwner
+from vpccni_ipam.make_card import MakeCard
 from vpccni_ipam.pages import Pages
 from vpccni_ipam.pod_eni import Add, OwnPods, PodEni
 from vpccni_ipam.pod_locks import PodLocks
 from vpccni_ipam.ports import Drift
 from vpccni_ipam.recent import RecentAdds
-from vpccni_ipam.reconcile import Reconcile
 from vpccni_ipam.server import ADD_METHOD, IpamServicer
-from vpccni_ipam.shrink import Shrink
 from vpccni_ipam.start_up import StartUp
 from vpccni_ipam.status import Status
 from vpccni_ipam.tally import Tally
@@ -73,10 +66,6 @@ class Ipam:
         optional = ("apiserver",) if values[s.KUBERNETES] != "off" else ()
         self.health = HealthBoard(required=("netconf", "eni-manager", "store", "pool"), optional=optional)
         self.edge = KubernetesEdge(values, clock, self.health, self._node_changed)
-        ledger = Ledger()
-        self.store = CheckpointFile(config.checkpoint, ledger.render, self._store_state)
-        pool = Pool(values[s.IP_COOLDOWN_PERIOD], prefixes_first=config.targets.prefixes)
-        self.owner = PoolOwner(pool, self.store, ledger, clock, self.tally)
         self.netconf = NetconfClient(values[s.NETCONF_SOCKET])
         self.manager = EniClient(
             values[s.ENI_MANAGER_SOCKET], ipv6=config.targets.ipv6, without_primary=values[s.CUSTOM_NETWORK_CFG]
@@ -84,40 +73,29 @@ class Ipam:
         self.netconf.on_bad_settings = self.manager.on_bad_settings = self.edge.bad_settings
         self.pending = PendingDelDirectory(values[s.PENDING_DEL_DIR], values[s.VETHPREFIX])
         locks, gate = PodLocks(), WiringGate()
-        self.enis = Enis(self.owner, self.netconf, values[s.ENI_MTU])
-        self.sync = KernelSync(self.owner, self.netconf, self.enis, gate, config.host)
-        self.del_pod = DelPod(self.owner, self.netconf, self.pending, locks, gate, clock)
-        self.grow = Grow(self.owner, self.enis, self.manager, config.targets, frozen=config.frozen)
-        self.owner.triage = self.grow.triage
-        self.owner.on_release = self.edge.released
-        self.grow.on_failed = self.edge.growth_failed
-        self.edge.refusal = lambda: self.owner.refusal() if self.owner.started.is_set() else None
-        if self.edge.eni_configs is not None:
-            self.grow.profile = self.edge.eni_configs.profile
-        self.shrink = Shrink(self.owner, self.manager, self.netconf, config.targets, values[s.SHRINK_PACE])
-        reconcile = Reconcile(self.owner, self.enis, self.manager, self.netconf)
-        self.keeper = Keeper(
-            self.owner,
-            self.enis,
-            self.grow,
-            self.shrink,
-            reconcile,
-            self.health,
-            self.sync.vpc_cidrs,
-            self.pending,
-            self.del_pod.drain,
+        make_card = MakeCard(config, self.netconf, self.manager, self.edge, clock, self.tally, self._store_state)
+        self.stores = make_card.stores
+        self.cards = Cards(make_card)
+        self.owner, pools = self.cards.first.owner, self.cards.pools
+        self.sync = KernelSync(pools, self.netconf, lambda: [card.enis for card in self.cards], gate, config.host)
+        self.del_pod = DelPod(pools, self.tally, self.netconf, self.pending, locks, gate, clock)
+        self.edge.refusal = lambda: pools.refusal() if self.owner.started.is_set() else None
+        self.cards.first.kept_with(
+            NodeChores(self.owner, self.health, self.sync.vpc_cidrs, self.pending, self.del_pod.drain)
         )
-        self.inspect = Inspect(self.owner, self.grow, self.health)
-        self.add_pod: Add = AddPod(self.owner, self.netconf, locks, gate, clock, values[s.ADD_WAIT])
+        self.inspect = Inspect(self.cards, self.health)
+        self.add_pod: Add = AddPod(
+            pools, self.netconf, locks, gate, clock, values[s.ADD_WAIT], multi_nic=values[s.ENABLE_MULTI_NIC]
+        )
         if self.edge.pods is not None:
             self._with_pod_enis(self.edge.pods, locks, gate, clock)
         self.recent = RecentAdds()
         self.servicer = IpamServicer(
             self._add,
             self.del_pod,
-            CheckPod(self.owner, self.netconf, locks, gate, clock, self.del_pod.branch),
+            CheckPod(pools, self.netconf, locks, gate, clock, self.del_pod.branch),
             Gc(self.del_pod, locks, clock, values[s.VETHPREFIX]),
-            Status(self.owner, self.health),
+            Status(pools, self.health),
             self.inspect,
             veth_prefix=values[s.VETHPREFIX],
             node_name=values[s.MY_NODE_NAME],
@@ -149,28 +127,27 @@ class Ipam:
 
     def _may_have_trunk(self) -> bool:
         """Whether the instance type can have a trunk ENI, and an ENI more."""
-        if self.facts is None or self.grow.slots is None or not self.facts.limits.trunking_compatible:
+        first = self.cards.first
+        if self.facts is None or first.grow.slots is None or not self.facts.limits.trunking_compatible:
             return False
-        attached = len(self.owner.pool.enis) + self.enis.unmanaged
-        return attached < self.grow.slots.max_enis
+        return len(self.owner.pool.enis) + first.enis.unmanaged < first.grow.slots.max_enis
 
     async def start(self) -> None:
         """Serves DEL at once and ADD when start-up is through. Raises ReasonError."""
         self._tell_bad_settings()
         start_up = StartUp(
-            self.owner,
+            self.cards,
             self.netconf,
             self.manager,
-            self.enis,
             self.sync,
             self.del_pod,
             self.health,
             self.values[s.VETHPREFIX],
             self._facts,
         )
-        start_up.read_checkpoint(self.store.load(), self.store.set_aside)
-        if self.owner.held_back:
-            self.shrink.ask_later()
+        for number in (0, *cards_on_disk(self.config.checkpoint)):
+            card, store = self.cards.need(number), self.stores[number]
+            start_up.read_checkpoint(card, store.load(), store.set_aside)
         await self.health.up("store")
         server = Server(CallInterceptor("ipam", self.metrics, (ADD_METHOD,), opens_traces=True), self.health)
         await server.start(
@@ -178,7 +155,7 @@ class Ipam:
             lambda made: ipam_pb2_grpc.add_IpamServicer_to_server(self.servicer, made),
             self.values[s.HEALTH_PORT],
         )
-        self.life.on_drain(self._stop_waiting)
+        self.life.on_drain(self._stop)
         self.life.on_drain(lambda: server.drain(_DRAIN_S))
         self.life.on_drain(self.netconf.close)
         self.life.on_drain(self.manager.close)
@@ -187,7 +164,7 @@ class Ipam:
         self.life.spawn(self._run(start_up), "keeper")
         links = (
             NetconfLink(self.owner, self.netconf, self.sync, self.del_pod, self.health, self._drift),
-            EniManagerLink(self.owner, self.manager, self.health, self.keeper.push, self._manager_is_back),
+            EniManagerLink(self.owner, self.manager, self.health, self.cards.push, self._manager_is_back),
         )
         for link in links:
             self.life.spawn(link.run(), type(link).__name__)
@@ -198,49 +175,45 @@ class Ipam:
             await self.edge.settle()
             await start_up()
         times.served(time.monotonic() - _STARTED, with_api_server=self.edge.wanted)
-        await self.keeper.run()
+        self.cards.run(self.life.spawn)
 
-    async def _add(self, call: AddCall) -> Assignment:
+    async def _add(self, call: AddCall) -> Assignments:
         """Raises ReasonError, and then the pod has an event with the reason."""
         try:
-            item = await self.add_pod(call)
+            items = await self.add_pod(call)
         except ReasonError as error:
             self.edge.add_failed(call.pod, error)
             raise
-        self.edge.added(item)
-        return item
+        self.edge.added(items[0])
+        return items
 
     def _node_changed(self) -> None:
         """Kubernetes says something new of the node, or of its ENIConfig."""
         manage_always = self.values[s.MANAGE_NON_SCHEDULABLE]
-        self.owner.cordoned = "" if manage_always else self.edge.node.why_unschedulable
+        self.cards.cordon("" if manage_always else self.edge.node.why_unschedulable)
         if self.facts is not None:
             self._facts(self.facts)
-        self.grow.hurry()
-        self.owner.wake()
+        self.cards.hurry()
 
     def _facts(self, facts: NodeFacts) -> None:
         """What eni-manager says of the instance, at start-up and whenever it has restarted."""
-        self.facts = facts
-        limits, prefixes = facts.limits, self.config.targets.prefixes
-        if prefixes and not limits.prefixes_supported and self.config.targets.ipv6:
-            raise ReasonError(
-                Reason.CONFIG_INVALID,
-                f"ENABLE_IPv6=true on {facts.instance_type}: IPv6 needs prefixes, which only Nitro and bare metal have",
-            )
-        if prefixes and not limits.prefixes_supported:
+        self.facts, values, limits = facts, self.values, facts.limits
+        if self.config.targets.prefixes and not limits.prefixes_supported:
+            if self.config.targets.ipv6:
+                raise ReasonError(
+                    Reason.CONFIG_INVALID,
+                    f"ENABLE_IPv6=true on {facts.instance_type}: IPv6 needs prefixes, which only Nitro and bare metal have",
+                )
             log.warning("%s has no prefixes; using secondary addresses", facts.instance_type)
-            prefixes = False
-        trunk_to_come = self.edge.pods is not None and limits.trunking_compatible
-        slots = Slots(limits, min(self.values[s.MAX_ENI] or limits.max_enis, limits.max_enis), int(trunk_to_come))
-        pod_enis = slots.pod_enis(without_primary=self.values[s.CUSTOM_NETWORK_CFG])
-        formula = pods_by_formula(limits, pod_enis, prefixes=prefixes)
-        max_pods = self.values[s.MAX_PODS] or self.edge.pod_capacity or formula
-        targets = dataclasses.replace(self.config.targets, prefixes=prefixes, max_pods=max_pods)
-        self.grow.configured = self.shrink.configured = targets
-        self.owner.pool.set_mode(prefixes=prefixes)
-        self.grow.slots = slots
-        self.shrink.slots = None if self.config.frozen else slots
+        wishes = NodeWishes(
+            self.config.targets,
+            max_eni=values[s.MAX_ENI],
+            max_pods=values[s.MAX_PODS] or self.edge.pod_capacity,
+            trunk=self.edge.pods is not None,
+            without_primary=values[s.CUSTOM_NETWORK_CFG],
+            multi_nic=values[s.ENABLE_MULTI_NIC],
+        )
+        self.cards.plan(plan_cards(wishes, limits))
 
     def _tell_bad_settings(self) -> None:
         for bad in self.config.bad:
@@ -262,7 +235,7 @@ class Ipam:
             self.manager.figures,
             self._eni_config,
         )
-        collector = PoolCollector(self.owner, self.grow, self.tally, lambda: self.enis.unmanaged, self.pending.count)
+        collector = PoolCollector(self.cards, self.tally, self.pending.count)
         pages.serve_metrics(self.metrics, self.health, collector)
         if (close := await pages.serve_introspection()) is not None:
             self.life.on_drain(close)
@@ -270,7 +243,7 @@ class Ipam:
     def _figures(self) -> Figures:
         return Figures(
             drift=self.tally.drift(),
-            max_pods=self.grow.targets.max_pods,
+            max_pods=self.cards.first.grow.targets.max_pods,
             kubelet_pods=self.edge.pod_capacity,
             pending_dels=self.pending.count(),
         )
@@ -278,16 +251,15 @@ class Ipam:
     def _eni_config(self) -> str:
         return self.edge.eni_configs.name if self.edge.eni_configs else "default"
 
-    async def _stop_waiting(self) -> None:
+    async def _stop(self) -> None:
         """ADDs that wait are told at once; those that are being wired are finished; EC2 is asked for nothing more."""
-        self.grow.frozen = "ipam is shutting down"
-        self.owner.waiting.fail_beyond(0, ReasonError(Reason.DRAINING, "ipam is shutting down"))
+        self.cards.stop("ipam is shutting down")
 
     def _manager_is_back(self, facts: NodeFacts) -> None:
-        self.enis.generation = 0
+        for card in self.cards:
+            card.enis.generation = 0
         self._facts(facts)
-        self.grow.hurry()
-        self.owner.wake()
+        self.cards.hurry()
 
     def _drift(self, event: Drift) -> None:
         self.tally.drifted(event.kind)

@@ -9,11 +9,10 @@ from vpccni_api.reasons import Reason, ReasonError
 from vpccni_kit.clock import Clock
 
 from vpccni_ipam.domain.host_veth import host_veth
-from vpccni_ipam.domain.model import Assignment, PodKey, Wiring
-from vpccni_ipam.domain.restore import other_keys
+from vpccni_ipam.domain.model import Assignment, PodKey
 from vpccni_ipam.domain.result import compose
-from vpccni_ipam.owner import PoolOwner
 from vpccni_ipam.pod_locks import PodLocks
+from vpccni_ipam.pools import Pools
 from vpccni_ipam.ports import Netconf, PodCall
 from vpccni_ipam.wiring_gate import WiringGate
 
@@ -23,7 +22,7 @@ class CheckPod:
 
     def __init__(
         self,
-        owner: PoolOwner,
+        pools: Pools,
         netconf: Netconf,
         locks: PodLocks,
         gate: WiringGate,
@@ -31,7 +30,7 @@ class CheckPod:
         branch: Callable[[PodKey], Assignment | None] = lambda _: None,
     ) -> None:
         """``branch``: the record of a pod interface with a branch ENI."""
-        self._owner = owner
+        self._pools = pools
         self._netconf = netconf
         self._locks = locks
         self._gate = gate
@@ -41,40 +40,36 @@ class CheckPod:
     async def __call__(self, call: PodCall, deadline: float) -> None:
         """Raises ReasonError: UNKNOWN_POD, ADDRESS_QUARANTINED, or STATE_DIFFERS listing every difference."""
         async with self._locks.hold(call.key, deadline - self._clock.monotonic()):
-            item = self._branch(call.key) or self._of_the_pool(call)
+            branch = self._branch(call.key)
+            items = [branch] if branch is not None else self._of_the_pools(call)
             problems: list[str] = []
             if call.kept is not None:
-                ours = {ip.address for ip in compose(item).ips}
+                ours = {ip.address for ip in compose(*items).ips}
                 theirs = {ip.address for ip in call.kept.ips}
                 if not ours <= theirs:
                     problems.append(f"prevResult has {sorted(theirs)}, recorded is {sorted(ours)}")
             async with self._gate.one_pod():
-                problems += await self._netconf.check_pod(item, deadline - self._clock.monotonic())
+                for item in items:
+                    problems += await self._netconf.check_pod(item, deadline - self._clock.monotonic())
             if problems:
                 raise ReasonError(Reason.STATE_DIFFERS, "; ".join(problems))
 
-    def _of_the_pool(self, call: PodCall) -> Assignment:
-        key = self._recorded_as(call)
-        if key is None:
+    def _of_the_pools(self, call: PodCall) -> list[Assignment]:
+        records = self._pools.recorded(call.key, call.pod, call.veth_prefix)
+        if not records:
             raise ReasonError(
                 Reason.UNKNOWN_POD, f"container {call.key.container_id} has no {call.key.ifname} recorded"
             )
-        item = self._item(key, call)
-        if self._owner.pool.quarantined(key):
-            raise ReasonError(Reason.ADDRESS_QUARANTINED, f"{item.address}: its ENI is not usable now")
+        for owner, item in records:
+            if owner.pool.quarantined(item.key):
+                raise ReasonError(Reason.ADDRESS_QUARANTINED, f"{item.address}: its ENI is not usable now")
+        return [_as_called(item, call) for _, item in records]
+
+
+def _as_called(item: Assignment, call: PodCall) -> Assignment:
+    """A record that was made under another key says less than the call."""
+    if item.key == call.key:
         return item
-
-    def _recorded_as(self, call: PodCall) -> PodKey | None:
-        """Its own key, or that of a record that was rebuilt from the kernel, which knows no container ids."""
-        veth = host_veth(call.veth_prefix, call.pod, call.key)
-        keys = (call.key, *other_keys(call.key, veth))
-        return next((key for key in keys if self._owner.pool.find(key) is not None), None)
-
-    def _item(self, key: PodKey, call: PodCall) -> Assignment:
-        item = self._owner.pool.find(key)
-        assert item is not None
-        if key == call.key:
-            return item
-        veth = item.wiring.host_veth or host_veth(call.veth_prefix, call.pod, call.key)
-        wiring = Wiring(veth, item.wiring.netns or call.netns, item.wiring.mtu)
-        return dataclasses.replace(item, key=call.key, pod=call.pod, wiring=wiring)
+    veth = item.wiring.host_veth or host_veth(call.veth_prefix, call.pod, call.key, item.wiring.index)
+    wiring = dataclasses.replace(item.wiring, host_veth=veth, netns=item.wiring.netns or call.netns)
+    return dataclasses.replace(item, key=call.key, pod=call.pod, wiring=wiring)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import Final
 
 from vpccni_api.reasons import Reason, ReasonError
@@ -11,12 +12,12 @@ from vpccni_kit.clock import Clock
 
 from vpccni_ipam.domain.host_veth import host_veth
 from vpccni_ipam.domain.model import Assignment, Branch, PodKey, Wiring
-from vpccni_ipam.domain.restore import other_keys
-from vpccni_ipam.domain.result import KeptFacts, kept_facts
-from vpccni_ipam.owner import PoolOwner
+from vpccni_ipam.domain.result import KeptFacts, kept_interfaces
 from vpccni_ipam.pod_eni import PodEni
 from vpccni_ipam.pod_locks import PodLocks
+from vpccni_ipam.pools import Pools, Record
 from vpccni_ipam.ports import Netconf, PendingDels, PodCall
+from vpccni_ipam.tally import Tally
 from vpccni_ipam.wiring_gate import WiringGate
 
 log = logging.getLogger(__name__)
@@ -29,14 +30,16 @@ class DelPod:
 
     def __init__(
         self,
-        owner: PoolOwner,
+        pools: Pools,
+        tally: Tally,
         netconf: Netconf,
         pending: PendingDels,
         locks: PodLocks,
         gate: WiringGate,
         clock: Clock,
     ) -> None:
-        self._owner = owner
+        self._pools = pools
+        self._tally = tally
         self._netconf = netconf
         self._pending = pending
         self._locks = locks
@@ -54,7 +57,7 @@ class DelPod:
                 raise
             # The runtime need not keep the sandbox for our sake: carried out when netconf is back.
             self._pending.put(call)
-            self._owner.tally.add("vpccni_pending_dels_total")
+            self._tally.add("vpccni_pending_dels_total")
             log.warning("DEL queued: %s", error, extra={"reason": str(error.reason), **_who(call)})
 
     def branch(self, key: PodKey) -> Assignment | None:
@@ -64,7 +67,7 @@ class DelPod:
     def assignments(self) -> list[Assignment]:
         """Every pod interface there is: of the pool, and with branch ENIs."""
         branches = self.branches.assignments() if self.branches else ()
-        return [*self._owner.pool.assignments(), *branches]
+        return [*self._pools.assignments(), *branches]
 
     async def drain(self) -> int:
         """Carries out what is queued, oldest first; what fails stays queued. Returns how many are left."""
@@ -83,58 +86,54 @@ class DelPod:
 
     async def _carry_out(self, call: PodCall, deadline: float) -> None:
         async with self._locks.hold(call.key, deadline - self._clock.monotonic()):
-            item = self._recorded(call)
-            known = item is not None
-            if item is None:
-                item = self._from_kept(call)
-            if item is None or (item.branch is not None and not known and not call.netns):
+            records = self._pools.recorded(call.key, call.pod, call.veth_prefix)
+            branch = None if records else self.branch(call.key)
+            known = [record.item for record in records] or ([branch] if branch else [])
+            kept = self._from_kept(call, known)
+            if not known and not call.netns and any(item.branch is not None for item in kept):
                 return  # the runtime repeats itself, and the VLAN id may have another pod by now
-            timeout = min(TEARDOWN_TIMEOUT_S, deadline - self._clock.monotonic())
-            async with self._gate.one_pod():
-                await self._netconf.teardown_pod(item, timeout)
-            if known:
-                await self._release(item)
+            for item in (*known, *kept):
+                timeout = min(TEARDOWN_TIMEOUT_S, deadline - self._clock.monotonic())
+                async with self._gate.one_pod():
+                    await self._netconf.teardown_pod(item, timeout)
+            if branch is not None and self.branches is not None:
+                self.branches.release(branch.key)
+            for record in records:
+                await self._release(record)
 
-    def _recorded(self, call: PodCall) -> Assignment | None:
-        pool = self._owner.pool
-        veth = host_veth(call.veth_prefix, call.pod, call.key)
-        for key in (call.key, *other_keys(call.key, veth)):
-            item = pool.find(key)
-            if item is not None:
-                return item
-        return self.branch(call.key)
-
-    def _from_kept(self, call: PodCall) -> Assignment | None:
-        facts = kept_facts(call.kept, call.pod, call.key) if call.kept is not None else None
-        if facts is None:
-            return None
-        veth = facts.host_veth or host_veth(call.veth_prefix, call.pod, call.key)
-        item = Assignment(
-            key=call.key,
-            pod=call.pod,
-            wiring=Wiring(veth, call.netns),
-            address=facts.address,
-            assigned_unix_ns=0,
-            route_table=facts.route_table,
-            branch=_kept_branch(facts) if facts.vlan_id else None,
-        )
-        return None if self._taken_over(item) else item
+    def _from_kept(self, call: PodCall, known: Sequence[Assignment]) -> list[Assignment]:
+        """Interfaces that only the kept result knows of."""
+        recorded = {item.wiring.index for item in known}
+        found = kept_interfaces(call.kept, call.pod, call.key) if call.kept is not None else ()
+        items = [_of_kept(call, index, facts) for index, facts in enumerate(found) if index not in recorded]
+        return [item for item in items if not self._taken_over(item)]
 
     def _taken_over(self, item: Assignment) -> bool:
         """True when the address belongs to another pod by now: a late DEL must not unwire that one."""
-        holder = self._owner.pool.holder(item.address)
+        holder = self._pools.holder(item.address)
         return holder is not None and holder != item.key
 
-    async def _release(self, item: Assignment) -> None:
-        if item.branch is not None and self.branches is not None:
-            self.branches.release(item.key)
-            return
-        self._owner.release(item.key)
+    async def _release(self, record: Record) -> None:
+        owner, item = record
+        owner.release(item.key)
         try:
-            await self._owner.commit()
+            await owner.commit()
         except ReasonError as error:
             # Nothing is lost: after a crash the record has no host link any more and is dropped.
             log.error("DEL is not durable yet: %s", error, extra={"reason": str(error.reason), "ip": item.address})
+
+
+def _of_kept(call: PodCall, index: int, facts: KeptFacts) -> Assignment:
+    veth = facts.host_veth or host_veth(call.veth_prefix, call.pod, call.key, index)
+    return Assignment(
+        key=call.key,
+        pod=call.pod,
+        wiring=Wiring(veth, call.netns, index=index),
+        address=facts.address,
+        assigned_unix_ns=0,
+        route_table=facts.route_table,
+        branch=_kept_branch(facts) if facts.vlan_id else None,
+    )
 
 
 def _kept_branch(facts: KeptFacts) -> Branch:

@@ -54,7 +54,7 @@ class Enis:
         after their set-up in the kernel. Returns what was new."""
         self._owner.serve()  # what cooled down before is free for longer than what comes now
         self.generation = inventory.generation
-        self.unmanaged = sum(not eni.managed and eni.network_card == 0 for eni in inventory.enis)
+        self.unmanaged = sum(not eni.managed and eni.network_card == self._owner.pool.card for eni in inventory.enis)
         self.mark(inventory)
         changes = additions(self._owner.pool, inventory)
         for change in changes.added:

@@ -29,8 +29,7 @@ class Gc:
         listed_unix_ns = self._clock.now() * 1e9
         released = 0
         first: ReasonError | None = None
-        for item in self._del_pod.assignments():
-            key = item.key
+        for key, item in {item.key: item for item in self._del_pod.assignments()}.items():
             if key.network_name != network_name or (key.container_id, key.ifname) in valid:
                 continue
             if self._locks.busy(key) or item.assigned_unix_ns > listed_unix_ns:

@@ -65,6 +65,12 @@ class Grow:
     def _stopped(self) -> str:
         return self.frozen or self._owner.cordoned
 
+    @property
+    def _holder(self) -> str:
+        """For messages."""
+        card = self._owner.pool.card
+        return f"network card {card}" if card else "the node"
+
     def _slots_left(self) -> Slots:
         """One ENI less while a trunk is to come (ENABLE_POD_ENI)."""
         assert self.slots is not None
@@ -169,7 +175,7 @@ class Grow:
         others = f", {self._enis.unmanaged} of them not managed" if self._enis.unmanaged else ""
         return ReasonError(
             Reason.ENI_LIMIT,
-            f"the node may have {slots.max_enis} ENIs{others}, with {slots.limits.slots_per_eni} {kind} each; "
+            f"{self._holder} may have {slots.max_enis} ENIs{others}, with {slots.limits.slots_per_eni} {kind} each; "
             f"{supply.assigned} addresses are assigned and {supply.waiting} ADDs wait",
         )
 
@@ -262,6 +268,5 @@ class Grow:
     def _request(self, step: GrowthStep) -> GrowthRequest:
         assert self.slots is not None
         excluded = tuple(eni_id for eni_id, eni in self._owner.pool.enis.items() if not takes_addresses(eni))
-        return GrowthRequest(
-            step, self.targets.mode, self.slots.max_enis, self._slots_left().reserved_enis, excluded, self.profile()
-        )
+        reserved, card = self._slots_left().reserved_enis, self._owner.pool.card
+        return GrowthRequest(step, self.targets.mode, self.slots.max_enis, reserved, excluded, self.profile(), card)

@@ -21,30 +21,62 @@ log = logging.getLogger(__name__)
 _LAZY_S: Final = 0.03
 
 
-class Keeper:
-    """The only task that talks to EC2 (through eni-manager), so that no two changes of capacity overlap."""
+class Chores:
+    """What the keeper does beside its pool: nothing."""
+
+    async def before(self, seen: Inventory | None) -> None:
+        """Of a round. ``seen``: an inventory that eni-manager has sent."""
+
+    async def after(self) -> None:
+        """Of a round."""
+
+
+class NodeChores(Chores):
+    """What concerns the node, and is done beside the pool of network card 0."""
 
     def __init__(
         self,
         owner: PoolOwner,
-        enis: Enis,
-        grow: Grow,
-        shrink: Shrink,
-        reconcile: Reconcile,
         health: HealthBoard,
         vpc_cidrs_changed: Callable[[tuple[str, ...]], Awaitable[None]],
         pending: PendingDels,
         drain_queue: Callable[[], Awaitable[int]],
     ) -> None:
         self._owner = owner
-        self._enis = enis
-        self._grow = grow
-        self._shrink = shrink
-        self._reconcile = reconcile
         self._health = health
         self._vpc_cidrs_changed = vpc_cidrs_changed
         self._pending = pending
         self._drain_queue = drain_queue
+
+    async def before(self, seen: Inventory | None) -> None:
+        """The plugin may queue a DEL while we live (a full socket backlog): seen when the next call comes."""
+        if self._pending.changed() and self._health.dependencies["netconf"].ok:
+            await self._drain_queue()
+        if seen is not None and seen.vpc_cidrs:
+            await self._vpc_cidrs_changed(seen.vpc_cidrs)
+
+    async def after(self) -> None:
+        """The dependency "pool": up while the node holds any address for pods, however many of them are in use."""
+        if self._owner.supply().total:
+            await self._health.up("pool")
+            return
+        error = self._owner.why_none()
+        await self._health.down("pool", str(error.reason), error.message)
+
+
+class Keeper:
+    """One task per network card, the only one that asks EC2 (through eni-manager) for anything on it, so that no two changes of
+    capacity overlap."""
+
+    def __init__(
+        self, owner: PoolOwner, enis: Enis, grow: Grow, shrink: Shrink, reconcile: Reconcile, chores: Chores
+    ) -> None:
+        self._owner = owner
+        self._enis = enis
+        self._grow = grow
+        self._shrink = shrink
+        self._reconcile = reconcile
+        self._chores = chores
         self._seen: Inventory | None = None
 
     def push(self, inventory: Inventory) -> None:
@@ -59,7 +91,7 @@ class Keeper:
             changed.clear()
             self._owner.urgent.clear()
             again = await self._round()
-            await self._show()
+            await self._chores.after()
             if again:
                 continue
             timers = (
@@ -84,12 +116,9 @@ class Keeper:
     async def _round(self) -> bool:
         """One look at everything. True: look again at once."""
         self._owner.serve()
-        if self._queue_changed():
-            await self._drain_queue()
         seen, self._seen = self._seen, None
+        await self._chores.before(seen)
         unsure = self._unsure()
-        if seen is not None and seen.vpc_cidrs:
-            await self._vpc_cidrs_changed(seen.vpc_cidrs)
         if await self._reconcile(seen, unsure=unsure):
             return True
         await self._enis.retry_failed()
@@ -106,15 +135,3 @@ class Keeper:
             return False
         self._shrink.unsure_at = None
         return True
-
-    def _queue_changed(self) -> bool:
-        """The plugin may queue a DEL while we live (a full socket backlog): seen when the next call comes."""
-        return self._pending.changed() and self._health.dependencies["netconf"].ok
-
-    async def _show(self) -> None:
-        """The dependency "pool": up while the node holds any address for pods, however many of them are in use."""
-        if self._owner.supply().total:
-            await self._health.up("pool")
-            return
-        error = self._owner.why_none()
-        await self._health.down("pool", str(error.reason), error.message)

@@ -10,7 +10,7 @@ from vpccni_api.reasons import ReasonError
 
 from vpccni_ipam.domain.model import Assignment, NodeFacts
 from vpccni_ipam.enis import Enis
-from vpccni_ipam.owner import PoolOwner
+from vpccni_ipam.pools import Pools
 from vpccni_ipam.ports import HostSpec, Netconf
 from vpccni_ipam.wiring_gate import WiringGate
 
@@ -21,8 +21,16 @@ TIMEOUT_S: Final = 30.0
 class KernelSync:
     """One per process."""
 
-    def __init__(self, owner: PoolOwner, netconf: Netconf, enis: Enis, gate: WiringGate, spec: HostSpec) -> None:
-        self._owner = owner
+    def __init__(
+        self,
+        pools: Pools,
+        netconf: Netconf,
+        enis: Callable[[], Iterable[Enis]],
+        gate: WiringGate,
+        spec: HostSpec,
+    ) -> None:
+        """``enis``: of every network card."""
+        self._pools = pools
         self._netconf = netconf
         self._enis = enis
         self._gate = gate
@@ -56,7 +64,7 @@ class KernelSync:
         """Sends the complete set of pods; of one host link the newest (an older sandbox's DEL may be on its way). Raises ReasonError."""
         async with self._gate.all_pods():
             newest: dict[str, Assignment] = {}
-            for item in sorted((*self._owner.pool.assignments(), *self.branches()), key=lambda a: a.assigned_unix_ns):
+            for item in sorted((*self._pools.assignments(), *self.branches()), key=lambda a: a.assigned_unix_ns):
                 newest[item.wiring.host_veth] = item
             missing = await self._netconf.apply_pods(newest.values(), TIMEOUT_S)
         if missing:
@@ -67,5 +75,6 @@ class KernelSync:
         if self.facts is None:
             return
         await self.host(self.facts)
-        await self._enis.apply_all(TIMEOUT_S)
+        for enis in self._enis():
+            await enis.apply_all(TIMEOUT_S)
         await self.pods()

@@ -69,6 +69,8 @@ class PoolOwner:
         self.held_back = HoldBack()
         self.cordoned = ""
         """Why ENIs are neither attached nor given back for now (the node is cordoned or being drained); empty: they are."""
+        self.left_out_why = ""
+        """Why new pods get no address of this network card; empty: they do."""
         self.triage: Callable[[], None] = lambda: None
         """Fails waiting ADDs that nothing can serve; called soon after ADDs have begun to wait."""
         self.on_release: Callable[[Assignment], None] = lambda _: None
@@ -134,10 +136,8 @@ class PoolOwner:
 
     def why_none(self) -> ReasonError:
         """The most telling reason why an ADD got no address: why growth failed, else that addresses cool, else that growth goes on."""
-        supply = self.supply()
-        counts = (
-            f"{supply.assigned} assigned, {supply.cooling} cooling, {supply.free} free, {supply.waiting} ADDs waiting"
-        )
+        supply, card = self.supply(), f"network card {self.pool.card}: " if self.pool.card else ""
+        counts = f"{card}{supply.assigned} assigned, {supply.cooling} cooling, {supply.free} free, {supply.waiting} ADDs waiting"
         error = self.growth.error or self.growth.setup_error
         if error is None and supply.cooling and not self.growth.active:
             error = ReasonError(Reason.ALL_COOLING, "every address of this node is in use or cooling down")
@@ -162,6 +162,13 @@ class PoolOwner:
         self._arm()
         self.on_release(item)
         return item
+
+    def take_back(self, key: PodKey) -> None:
+        """Undoes ``assign`` for a pod that was never told of its address: free again at once."""
+        self.pool.take_back(key)
+        self._ledger.drop(key)
+        self.changed.set()
+        self.serve()
 
     async def releasing(self, items: tuple[str, ...]) -> None:
         """Records durably what is about to be given back to EC2. Raises ReasonError(STORE_FAILED)."""

@@ -11,7 +11,7 @@ from vpccni_api.reasons import Reason, ReasonError
 from vpccni_kit import telemetry
 from vpccni_kit.clock import Clock
 
-from vpccni_ipam.add_pod import SETUP_TIMEOUT_S, UNDO_TIMEOUT_S, AddCall
+from vpccni_ipam.add_pod import SETUP_TIMEOUT_S, UNDO_TIMEOUT_S, AddCall, Assignments
 from vpccni_ipam.domain.host_veth import host_veth
 from vpccni_ipam.domain.model import Assignment, PodIdentity, PodKey, Wiring
 from vpccni_ipam.domain.pod_eni import PodFacts, branch_of
@@ -25,7 +25,7 @@ STRICT_PREFIX: Final = "vlan"
 """Host links of pods in strict mode: no rule for pod links must match them."""
 _WAIT_S: Final = 20.0
 _WAIT_SHARE: Final = 0.5
-Add = Callable[[AddCall], Awaitable[Assignment]]
+Add = Callable[[AddCall], Awaitable[Assignments]]
 
 
 class BranchStore(Protocol):
@@ -123,8 +123,8 @@ class PodEni:
         trunks = (eni.facts.mac for eni in self._owner.pool.enis.values() if eni.facts.is_trunk)
         return next(trunks, "")
 
-    async def __call__(self, call: AddCall) -> Assignment:
-        """Raises ReasonError: BRANCH_ENI_MISSING, TRUNK_MISSING, POD_NOT_FOUND, KUBERNETES_UNREACHABLE, …"""
+    async def __call__(self, call: AddCall) -> Assignments:
+        """A pod with a branch ENI has that one interface, also when it asks for every network card. Raises ReasonError: BRANCH_ENI_MISSING, TRUNK_MISSING, POD_NOT_FOUND, KUBERNETES_UNREACHABLE, …"""
         if not call.pod.known or not (await self._pods.find(call.pod)).wants_branch:
             return await self._add(call)
         left = call.deadline - self._clock.monotonic()
@@ -141,7 +141,7 @@ class PodEni:
         item = Assignment(call.key, call.pod, wiring, address, assigned, branch.eni_id, branch=branch)
         async with self._locks.hold(call.key, call.deadline - self._clock.monotonic()):
             await self._realise(item, call.deadline)
-        return item
+        return (item,)
 
     async def _realise(self, item: Assignment, deadline: float) -> None:
         fresh = item.key not in self._held

@@ -79,7 +79,7 @@ class Netconf(Protocol):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class GrowthRequest:
-    """One step of growth. ``excluded_enis`` are not to be filled."""
+    """One step of growth on one network card. ``excluded_enis`` are not to be filled."""
 
     step: GrowthStep
     mode: AddressMode
@@ -87,6 +87,7 @@ class GrowthRequest:
     reserved_enis: int = 0
     excluded_enis: tuple[str, ...] = ()
     profile: EniConfig | None = None
+    network_card: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

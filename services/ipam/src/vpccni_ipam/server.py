@@ -13,7 +13,7 @@ from vpccni_api.reasons import Reason, ReasonError
 from vpccni_api.version import VERSION, compatible
 from vpccni_kit import logs, telemetry
 
-from vpccni_ipam.add_pod import AddCall
+from vpccni_ipam.add_pod import AddCall, Assignments
 from vpccni_ipam.check_pod import CheckPod
 from vpccni_ipam.convert import from_result, to_identity, to_key, to_mtu, to_pod_call, to_veth_prefix
 from vpccni_ipam.del_pod import DelPod
@@ -21,7 +21,8 @@ from vpccni_ipam.domain.model import AddressState, Assignment, EniState
 from vpccni_ipam.domain.result import compose
 from vpccni_ipam.figures import Figures
 from vpccni_ipam.gc import Gc
-from vpccni_ipam.inspect import AddressLine, EniLines, Inspect
+from vpccni_ipam.inspect import AddressLine, CardOverview, EniLines, Inspect
+from vpccni_ipam.owner import Growth
 from vpccni_ipam.recent import RecentAdds
 from vpccni_ipam.status import Status
 
@@ -36,7 +37,7 @@ class IpamServicer(ipam_pb2_grpc.IpamServicer):
 
     def __init__(
         self,
-        add_pod: Callable[[AddCall], Awaitable[Assignment]],
+        add_pod: Callable[[AddCall], Awaitable[Assignments]],
         del_pod: DelPod,
         check_pod: CheckPod,
         gc: Gc,
@@ -78,8 +79,9 @@ class IpamServicer(ipam_pb2_grpc.IpamServicer):
             veth_prefix=to_veth_prefix(request.conf.veth_prefix, self._veth_prefix),
             mtu=to_mtu(request.conf.mtu),
             deadline=deadline,
+            multi_nic=request.multi_nic,
         )
-        return pb.AddPodResponse(result=from_result(compose(await self._add_pod(call))))
+        return pb.AddPodResponse(result=from_result(compose(*await self._add_pod(call))))
 
     async def DelPod(self, request: Any, context: Any) -> Any:
         self._counted("del")
@@ -113,7 +115,7 @@ class IpamServicer(ipam_pb2_grpc.IpamServicer):
 
     async def Inspect(self, request: Any, context: Any) -> Any:
         found, figures = self._inspect(), self._figures()
-        supply, growth = found.supply, found.growth
+        supply = found.supply
         enis = [_eni_view(eni) for eni in found.enis]
         if found.homeless:
             cidrs = [_cidr_view("", False, 1, (line,)) for line in found.homeless]
@@ -129,16 +131,8 @@ class IpamServicer(ipam_pb2_grpc.IpamServicer):
             free=supply.free,
             quarantined=supply.quarantined,
             deficit=found.deficit,
-            growth=pb.GrowthView(
-                active=growth.active,
-                since_unix_s=growth.since_unix,
-                last_reason=str(growth.error.reason) if growth.error else "",
-                last_message=growth.error.message if growth.error else "",
-                waiting_adds=supply.waiting,
-                candidates=growth.candidates,
-                add_reason=str(found.refusal.reason) if found.refusal else "",
-                add_message=found.refusal.message if found.refusal else "",
-            ),
+            growth=_growth_view(found.growth, supply.waiting, found.refusal),
+            cards=[_card_view(card) for card in found.cards],
             dependencies=[
                 pb.DependencyView(name=name, ok=dep.ok, reason=dep.reason, message=dep.message)
                 for name, dep in found.dependencies.items()
@@ -210,6 +204,34 @@ async def _recorded(name: str, request: Any, context: Any, verb: Callable[[Any, 
                 attributes={"vpccni.container": request.key.container_id, "vpccni.plugin": request.plugin_version},
                 failed=failed,
             )
+
+
+def _growth_view(growth: Growth, waiting: int, refusal: ReasonError | None) -> pb.GrowthView:
+    return pb.GrowthView(
+        active=growth.active,
+        since_unix_s=growth.since_unix,
+        last_reason=str(growth.error.reason) if growth.error else "",
+        last_message=growth.error.message if growth.error else "",
+        waiting_adds=waiting,
+        candidates=growth.candidates,
+        add_reason=str(refusal.reason) if refusal else "",
+        add_message=refusal.message if refusal else "",
+    )
+
+
+def _card_view(card: CardOverview) -> pb.CardView:
+    supply = card.supply
+    return pb.CardView(
+        index=card.number,
+        total=supply.total,
+        assigned=supply.assigned,
+        cooling=supply.cooling,
+        free=supply.free,
+        quarantined=supply.quarantined,
+        deficit=card.deficit,
+        growth=_growth_view(card.growth, supply.waiting, card.refusal),
+        left_out_why=card.left_out_why,
+    )
 
 
 def _address_view(line: AddressLine) -> pb.AddressView:

@@ -234,10 +234,7 @@ SETTINGS: Final[tuple[Setting[Any], ...]] = tuple(
     value for name, value in list(globals().items()) if isinstance(value, Setting) and name.isupper()
 )
 
-NOT_YET: Final[tuple[Setting[Any], ...]] = (
-    ENABLE_MULTI_NIC,
-    NETWORK_POLICY_ENFORCING_MODE,
-)
+NOT_YET: Final[tuple[Setting[Any], ...]] = (NETWORK_POLICY_ENFORCING_MODE,)
 """Known, and without effect so far."""
 
 POOL_SETTINGS: Final[tuple[Setting[Any], ...]] = (

@@ -11,14 +11,15 @@ from typing import Final, TypeVar
 from vpccni_api.reasons import Reason, ReasonError
 from vpccni_kit.health import HealthBoard
 
+from vpccni_ipam.card import Card
+from vpccni_ipam.cards import Cards
 from vpccni_ipam.del_pod import DelPod
 from vpccni_ipam.domain.checkpoint import Checkpoint, decode
 from vpccni_ipam.domain.model import Inventory, NodeFacts, Source
 from vpccni_ipam.domain.restore import rebuild, split_stale, with_wiring
-from vpccni_ipam.enis import Enis
 from vpccni_ipam.kernel_sync import KernelSync
 from vpccni_ipam.owner import PoolOwner
-from vpccni_ipam.ports import EniManager, Netconf
+from vpccni_ipam.ports import EniManager, Netconf, Observed
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -33,32 +34,31 @@ class StartUp:
 
     def __init__(
         self,
-        owner: PoolOwner,
+        cards: Cards,
         netconf: Netconf,
         manager: EniManager,
-        enis: Enis,
         sync: KernelSync,
         del_pod: DelPod,
         health: HealthBoard,
         veth_prefix: str,
         on_facts: Callable[[NodeFacts], None],
     ) -> None:
-        self._owner = owner
+        self._cards = cards
+        self._owner = cards.first.owner
         self._netconf = netconf
         self._manager = manager
-        self._enis = enis
         self._sync = sync
         self._del_pod = del_pod
         self._health = health
         self._veth_prefix = veth_prefix
         self._on_facts = on_facts
-        self._rebuild = False
+        self._rebuild: list[Card] = []
 
-    def read_checkpoint(self, text: bytes | None, set_aside: Callable[[], str]) -> None:
-        """Takes over what the checkpoint says, before anything else: from here on DEL can be served."""
+    def read_checkpoint(self, card: Card, text: bytes | None, set_aside: Callable[[], str]) -> None:
+        """Takes over what a card's checkpoint says, before anything else: from here on DEL can be served. In the order of the cards."""
         if text is None:
             return
-        owner = self._owner
+        owner = card.owner
         try:
             found = decode(text, owner.now(), owner.pool.cooldown_s)
         except ReasonError as error:
@@ -67,12 +67,15 @@ class StartUp:
                 "%s; kept as %s, state is rebuilt from the kernel",
                 error.message,
                 aside,
-                extra={"reason": str(error.reason)},
+                extra={"reason": str(error.reason), "card": card.number},
             )
-            self._rebuild = True
+            self._rebuild.append(card)
             return
-        items = tuple(with_wiring(item, self._veth_prefix) for item in found.assignments)
+        lower = self._cards.pools
+        items = tuple(with_wiring(item, self._veth_prefix, len(lower.records(item.key))) for item in found.assignments)
         owner.restore(dataclasses.replace(found, assignments=items))
+        if owner.held_back:
+            card.shrink.ask_later()
 
     async def __call__(self) -> None:
         """Until the pool can serve."""
@@ -83,14 +86,15 @@ class StartUp:
         self._on_facts(facts)
         await self._insist("netconf", lambda: self._sync.host(facts))
         inventory = await self._insist("eni-manager", self._inventory)
-        await self._enis.take_over(inventory)
+        await asyncio.gather(*(card.take_over(inventory) for card in self._cards))
         await self._del_pod.drain()
         await self._insist("netconf", self._sync.pods)
         await self._commit()
         self._owner.started.set()
-        self._owner.serve()
+        for card in self._cards:
+            card.owner.serve()
         await self._health.started()
-        supply = self._owner.supply()
+        supply = self._cards.supply()
         log.info(
             "ipam serves", extra={"assigned": supply.assigned, "free": supply.free, "quarantined": supply.quarantined}
         )
@@ -107,26 +111,25 @@ class StartUp:
 
     async def _match_kernel(self) -> None:
         """Drops records of pods that have no host link; without a checkpoint makes records of the links there are."""
-        owner = self._owner
         observed = await self._netconf.observe(self._veth_prefix, _TIMEOUT_S)
-        if self._rebuild:
-            items = rebuild(observed.pods, owner.now())
-            owner.restore(Checkpoint(items))
-            log.warning("rebuilt %d pods from the kernel", len(items), extra={"pods": len(items)})
-            return
-        _, stale = split_stale(owner.pool.assignments(), observed.host_links)
-        for item in stale:
-            owner.release(item.key)
-            log.warning(
-                "record without a host link dropped",
-                extra={"ip": item.address, "pod": f"{item.pod.namespace}/{item.pod.name}"},
-            )
+        for card in self._cards:
+            if card in self._rebuild:
+                self._rebuild_from(observed, card)
+            else:
+                _drop_stale(observed, card.owner)
+
+    def _rebuild_from(self, observed: Observed, card: Card) -> None:
+        found = rebuild(observed.pods, card.owner.now(), card.number)
+        items = tuple(item for item in found if self._cards.pools.holder(item.address) is None)
+        card.owner.restore(Checkpoint(items))
+        log.warning("rebuilt %d pods from the kernel", len(items), extra={"pods": len(items), "card": card.number})
 
     async def _commit(self) -> None:
-        try:
-            await self._owner.commit()
-        except ReasonError as error:
-            log.error("checkpoint: %s", error, extra={"reason": str(error.reason)})
+        for card in self._cards:
+            try:
+                await card.owner.commit()
+            except ReasonError as error:
+                log.error("checkpoint: %s", error, extra={"reason": str(error.reason), "card": card.number})
 
     async def _insist(self, dependency: str, attempt: Callable[[], Awaitable[T]]) -> T:
         pause = _RETRY_S
@@ -145,3 +148,13 @@ class StartUp:
                 continue
             await self._health.up(dependency)
             return result
+
+
+def _drop_stale(observed: Observed, owner: PoolOwner) -> None:
+    _, stale = split_stale(owner.pool.assignments(), observed.host_links)
+    for item in stale:
+        owner.release(item.key)
+        log.warning(
+            "record without a host link dropped",
+            extra={"ip": item.address, "pod": f"{item.pod.namespace}/{item.pod.name}"},
+        )

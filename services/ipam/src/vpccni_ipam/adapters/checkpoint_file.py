@@ -22,6 +22,18 @@ _RETRY_S: Final = 5.0
 _TMPFS: Final = 0x01021994  # statfs(2), TMPFS_MAGIC
 
 
+def path_of_card(path: str, card: int) -> str:
+    """``ipam.json`` and, for further network cards, ``ipam-nic-1.json`` … beside it (the original's names)."""
+    return f"{path.removesuffix('.json')}-nic-{card}.json" if card else path
+
+
+def cards_on_disk(path: str) -> list[int]:
+    """Further network cards that have a checkpoint."""
+    stem = path.removesuffix(".json") + "-nic-"
+    numbers = [name[len(stem) : -len(".json")] for name in glob.glob(glob.escape(stem) + "*.json")]
+    return sorted(int(number) for number in numbers if number.isdecimal() and number != "0")
+
+
 class CheckpointFile:
     """ports.Store. ``render`` gives the whole text. ``on_state(error)`` tells of every change between working and not."""
 

@@ -83,6 +83,7 @@ class EniClient:
             ipv4_per_eni=reply.limits.ipv4_per_eni,
             prefixes_supported=reply.limits.hypervisor == "nitro" or reply.limits.bare_metal,
             trunking_compatible=reply.limits.trunking_compatible,
+            further_cards=tuple(sorted((c.index, c.max_enis) for c in reply.limits.network_cards if c.index)),
         )
         return NodeFacts(
             instance_id=reply.instance_id,
@@ -111,6 +112,7 @@ class EniClient:
             excluded_enis=request.excluded_enis,
             may_create_eni=request.step.may_create_eni,
             profile=_profile(request.profile) if request.profile else None,
+            network_card=request.network_card,
         )
         reply = await self._channel.call(self._stub.EnsureCapacity, message, timeout)
         return Grown(

@@ -137,7 +137,11 @@ def _cidr(cidr: CidrLines) -> dict[str, Any]:
 def _address(line: AddressLine) -> dict[str, Any]:
     key = line.key or PodKey("", "", "")
     pod = line.pod or PodIdentity()
-    metadata = {"k8sPodNamespace": pod.namespace, "k8sPodName": pod.name, "interfacesCount": 1} if line.key else {}
+    metadata = (
+        {"k8sPodNamespace": pod.namespace, "k8sPodName": pod.name, "interfacesCount": line.interfaces}
+        if line.key
+        else {}
+    )
     since = _time(line.since_unix)
     return {
         "Address": line.address,

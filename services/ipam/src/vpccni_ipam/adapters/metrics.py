@@ -9,9 +9,10 @@ from prometheus_client.metrics_core import Metric
 from vpccni_api.version import VERSION
 from vpccni_kit.metrics import Metrics, counter_as_named
 
+from vpccni_ipam.card import Card
+from vpccni_ipam.cards import Cards
 from vpccni_ipam.domain.targets import PREFIX_SIZE, deficit
 from vpccni_ipam.grow import Grow
-from vpccni_ipam.owner import PoolOwner
 from vpccni_ipam.tally import Tally
 
 # name -> (label, meaning, label values that are shown with 0 from the start)
@@ -62,19 +63,10 @@ def _gauge(name: str, samples: Iterable[tuple[dict[str, str], float]]) -> Metric
 class PoolCollector:
     """Collected on the metrics thread: reads, never changes."""
 
-    def __init__(
-        self,
-        owner: PoolOwner,
-        grow: Grow,
-        tally: Tally,
-        unmanaged: Callable[[], int],
-        queued_dels: Callable[[], int],
-    ) -> None:
-        self._owner = owner
-        self._queued_dels = queued_dels
-        self._grow = grow
+    def __init__(self, cards: Cards, tally: Tally, queued_dels: Callable[[], int]) -> None:
+        self._cards = cards
         self._tally = tally
-        self._unmanaged = unmanaged
+        self._queued_dels = queued_dels
 
     def describe(self) -> list[Metric]:
         """Nothing is known before the first scrape."""
@@ -94,20 +86,17 @@ class PoolCollector:
         yield _gauge("awscni_ipamd_action_inprogress", [({"fn": f}, n) for f, n in doing.items()])
 
     def _gauges(self) -> Iterator[Metric]:
-        supply = self._owner.supply()
-        slots, targets = self._grow.slots, self._grow.targets
-        enis = list(self._owner.pool.enis.values())
-        most = slots.max_enis - self._unmanaged() if slots else 0
-        per_eni = (slots.limits.slots_per_eni if slots else 0) * (PREFIX_SIZE if targets.prefixes else 1)
-        missing = deficit(targets, supply, slots.limits) if slots else 0
+        cards = list(self._cards)
+        supply = self._cards.supply()
+        most = sum(_eni_max(card) for card in cards)
         plain = (
-            ("awscni_eni_allocated", len(enis)),
+            ("awscni_eni_allocated", sum(len(card.owner.pool.enis) for card in cards)),
             ("awscni_eni_max", most),
-            ("awscni_ip_max", most * per_eni),
+            ("awscni_ip_max", most * _per_eni(cards[0].grow)),
             ("awscni_total_ip_addresses", supply.total),
             ("awscni_assigned_ip_addresses", supply.assigned),
             ("awscni_total_ipv4_prefixes", supply.prefixes),
-            ("vpccni_pool_deficit", missing),
+            ("vpccni_pool_deficit", sum(_deficit(card) for card in cards)),
             ("vpccni_waiting_adds", supply.waiting),
             ("vpccni_queued_dels", self._queued_dels()),
         )
@@ -120,18 +109,19 @@ class PoolCollector:
             "quarantined": supply.quarantined,
         }
         yield _gauge("vpccni_pool_addresses", [({"state": s}, n) for s, n in states.items()])
-        error = self._owner.growth.error or self._owner.growth.limit
-        blocked = [({"reason": str(error.reason)}, 1.0)] if error else []
-        yield _gauge("vpccni_growth_blocked", blocked)
+        errors = [card.owner.growth.error or card.owner.growth.limit for card in cards]
+        blocked = sorted({str(error.reason) for error in errors if error})
+        yield _gauge("vpccni_growth_blocked", [({"reason": reason}, 1.0) for reason in blocked])
         yield _gauge("awscni_build_info", [({"version": VERSION, "goversion": ""}, 1)])
 
     def _per_eni(self) -> Iterator[Metric]:
-        enis = list(self._owner.pool.enis.items())
+        enis = [found for card in self._cards for found in list(card.owner.pool.enis.items())]
         yield _gauge("awscni_assigned_ip_per_eni", [({"eni": eni_id}, eni.used) for eni_id, eni in enis])
+        assigned = self._cards.pools.assignments()
         per_cidr: list[tuple[dict[str, str], float]] = [
-            ({"cidr": f"{item.address}/32"}, 1) for item in self._owner.pool.assignments() if ":" not in item.address
+            ({"cidr": f"{item.address}/32"}, 1) for item in assigned if ":" not in item.address
         ]
-        if self._grow.targets.prefixes:
+        if self._cards.first.grow.targets.prefixes:
             per_cidr = [
                 ({"cidr": block.cidr}, block.used)
                 for _, eni in enis
@@ -139,6 +129,19 @@ class PoolCollector:
                 if block.cidr
             ]
         yield _gauge("awscni_assigned_ip_per_cidr", per_cidr)
+
+
+def _eni_max(card: Card) -> int:
+    return card.grow.slots.max_enis - card.enis.unmanaged if card.grow.slots else 0
+
+
+def _per_eni(grow: Grow) -> int:
+    return (grow.slots.limits.slots_per_eni if grow.slots else 0) * (PREFIX_SIZE if grow.targets.prefixes else 1)
+
+
+def _deficit(card: Card) -> int:
+    slots = card.grow.slots
+    return deficit(card.grow.targets, card.owner.supply(), slots.limits) if slots else 0
 
 
 def install(metrics: Metrics, collector: PoolCollector, tally: Tally) -> None:

@@ -18,12 +18,13 @@ def pod_spec(item: Assignment) -> pb.PodSpec:
     wiring = item.wiring
     return pb.PodSpec(
         container_id=item.key.container_id,
-        ifname=item.key.ifname,
+        ifname=item.ifname,
         netns=wiring.netns,
         host_veth=wiring.host_veth,
         address=item.address,
         route_table=item.route_table,
         mtu=wiring.mtu,
+        index=wiring.index,
         namespace=item.pod.namespace,
         name=item.pod.name,
         branch=_branch(item.branch) if item.branch else None,

@@ -38,7 +38,7 @@ def encode_assignment(item: Assignment) -> bytes:
         metadata["k8sPodNamespace"] = item.pod.namespace
     if item.pod.name:
         metadata["k8sPodName"] = item.pod.name
-    metadata["interfacesCount"] = 1
+    metadata["interfacesCount"] = item.wiring.interfaces
     return _compact(
         {
             "networkName": item.key.network_name,
@@ -55,7 +55,8 @@ def encode_assignment(item: Assignment) -> bytes:
                 "eni": item.eni_id,
                 "device": item.device_number,
                 "table": item.route_table,
-            },
+            }
+            | ({"index": item.wiring.index} if item.wiring.index else {}),
         }
     )
 
@@ -140,7 +141,13 @@ def _assignment(item: dict[str, Any]) -> Assignment:
         pod=PodIdentity(
             str(metadata.get("k8sPodNamespace", "")), str(metadata.get("k8sPodName", "")), str(ours.get("uid", ""))
         ),
-        wiring=Wiring(str(ours.get("veth", "")), str(ours.get("netns", "")), int(ours.get("mtu", 9001))),
+        wiring=Wiring(
+            str(ours.get("veth", "")),
+            str(ours.get("netns", "")),
+            int(ours.get("mtu", 9001)),
+            int(ours.get("index", 0)),
+            int(metadata.get("interfacesCount") or 1),
+        ),
         address=address,
         assigned_unix_ns=int(item.get("allocationTimestamp", 0)),
         eni_id=str(ours.get("eni", "")),

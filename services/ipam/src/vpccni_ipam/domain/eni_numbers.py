@@ -14,3 +14,8 @@ def route_table(device_number: int, network_card: int) -> int:
     if network_card > 0:
         return 10000 + 100 * network_card + device_number
     return MAIN_TABLE if device_number == 0 else device_number + 1
+
+
+def card_of(table: int) -> int:
+    """Network card whose ENIs have such tables."""
+    return max(0, (table - 10000) // 100)

@@ -13,9 +13,11 @@ from vpccni_ipam.domain.pool_eni import PoolEni
 
 
 class Holdings:
-    """The side of the pool that EC2 decides. ``prefixes``: single addresses come after prefixes, else before them."""
+    """The side of the pool that EC2 decides. ``prefixes``: single addresses come after prefixes, else before them. ``card``:
+    the network card whose ENIs these are."""
 
-    def __init__(self, *, prefixes: bool) -> None:
+    def __init__(self, *, prefixes: bool, card: int) -> None:
+        self.card = card
         self._prefixes = prefixes
         self.enis: dict[str, PoolEni] = {}
         self._order = Order()

@@ -21,8 +21,8 @@ def pod_hash(pod: PodIdentity, key: PodKey, index: int = 0) -> str:
     return name_hash(f"{text}.{index}" if index else text)
 
 
-def host_veth(prefix: str, pod: PodIdentity, key: PodKey) -> str:
-    return prefix + pod_hash(pod, key)
+def host_veth(prefix: str, pod: PodIdentity, key: PodKey, index: int = 0) -> str:
+    return prefix + pod_hash(pod, key, index)
 
 
 def link_matches(link_name: str, pod_hash_text: str) -> bool:

@@ -63,11 +63,16 @@ class PodIdentity:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Wiring:
-    """How a pod interface is connected. ``mtu`` in bytes."""
+    """How a pod interface is connected. ``mtu`` in bytes.
+
+    ``index``: place among the interfaces that the pod has of us, one per network card; ``interfaces``: how many those are.
+    """
 
     host_veth: str
     netns: str = ""
     mtu: int = 9001
+    index: int = 0
+    interfaces: int = 1
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -96,6 +101,15 @@ class Assignment:
     device_number: int = 0
     route_table: int = 0
     branch: Branch | None = None
+
+    @property
+    def ifname(self) -> str:
+        """Name inside the pod: what the runtime asks for, and the original's name on further network cards."""
+        return inside_name(self.key, self.wiring.index)
+
+
+def inside_name(key: PodKey, index: int) -> str:
+    return f"mNicIf{index}" if index else key.ifname
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -162,12 +176,16 @@ class Inventory:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class InstanceLimits:
-    """What the instance type can hold. ``ipv4_per_eni`` includes the primary address."""
+    """What the instance type can hold. ``ipv4_per_eni`` includes the primary address. ``max_enis``: on network card 0.
+
+    ``further_cards``: (index, most ENIs) of every other network card, in order.
+    """
 
     max_enis: int
     ipv4_per_eni: int
     prefixes_supported: bool = True
     trunking_compatible: bool = False
+    further_cards: tuple[tuple[int, int], ...] = ()
 
     @property
     def slots_per_eni(self) -> int:

@@ -30,10 +30,11 @@ class Pool(Holdings):
     """See the module docstring. ``cooldown_s`` >= 0: seconds between release and reuse.
 
     ``prefixes_first``: prefix delegation; addresses of the other mode are then used only when nothing else is free.
+    ``card``: a node has one pool per network card.
     """
 
-    def __init__(self, cooldown_s: float, *, prefixes_first: bool = False) -> None:
-        super().__init__(prefixes=prefixes_first)
+    def __init__(self, cooldown_s: float, *, prefixes_first: bool = False, card: int = 0) -> None:
+        super().__init__(prefixes=prefixes_first, card=card)
         self.cooldown_s = cooldown_s
         self.singles_stand_in = False
         """No prefix is to be had: single addresses count as supply, like prefixes."""
@@ -96,6 +97,16 @@ class Pool(Holdings):
             eni.cooling += 1
             self._order.refresh(eni, held.block)
         return cool
+
+    def take_back(self, key: PodKey) -> None:
+        """Undoes ``assign`` for a pod that was never told: nobody can have sent from the address, so it is free at once."""
+        held = self._in_use.let_go(key)
+        if held is not None and held.block is not None:
+            eni = self.enis[held.block.eni_id]
+            held.block.used -= 1
+            eni.used -= 1
+            held.block.give_back(held.assignment.address)
+            self._order.refresh(eni, held.block)
 
     def expire(self, now: Moment) -> list[str]:
         """Addresses whose cooldown is over become free. Returns them."""

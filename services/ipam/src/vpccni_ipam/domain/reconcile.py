@@ -35,9 +35,9 @@ class Changes:
         return bool(self.new_enis or self.added or self.gone or self.gone_enis)
 
 
-def usable(eni: EniFacts) -> bool:
-    """Managed, on the default network card, and able to carry pod addresses."""
-    return eni.managed and eni.network_card == 0 and eni.interface_type != "efa-only"
+def usable(eni: EniFacts, card: int) -> bool:
+    """Managed, on the pool's network card, and able to carry pod addresses."""
+    return eni.managed and eni.network_card == card and eni.interface_type != "efa-only"
 
 
 def _held(eni: PoolEni) -> tuple[frozenset[str], frozenset[str]]:
@@ -53,7 +53,7 @@ def _listed(eni: EniFacts) -> tuple[frozenset[str], frozenset[str]]:
 
 def differs(pool: Pool, inventory: Inventory) -> bool:
     """True when an inventory (of either source) does not show exactly what the pool has."""
-    listed = {eni.eni_id: eni for eni in inventory.enis if usable(eni)}
+    listed = {eni.eni_id: eni for eni in inventory.enis if usable(eni, pool.card)}
     if listed.keys() != pool.enis.keys():
         return True
     return any(
@@ -67,7 +67,7 @@ def additions(pool: Pool, ec2: Inventory) -> Changes:
     new: list[EniFacts] = []
     added: list[EniChange] = []
     for eni in ec2.enis:
-        if not usable(eni):
+        if not usable(eni, pool.card):
             continue
         known = pool.enis.get(eni.eni_id)
         if known is None:
@@ -86,9 +86,9 @@ def additions(pool: Pool, ec2: Inventory) -> Changes:
 def compare(pool: Pool, imds: Inventory, ec2: Inventory) -> Changes:
     """``additions`` of EC2, and what is gone by the word of both."""
     adding = additions(pool, ec2)
-    imds_enis, ec2_enis = _usable_by_id(imds), _usable_by_id(ec2)
+    imds_enis, ec2_enis = _usable_by_id(imds, pool.card), _usable_by_id(ec2, pool.card)
     # A tag that takes an ENI out of management is known to EC2 alone.
-    unmanaged = {eni.eni_id for eni in ec2.enis if not usable(eni)}
+    unmanaged = {eni.eni_id for eni in ec2.enis if not usable(eni, pool.card)}
     gone: list[EniChange] = []
     gone_enis: list[str] = []
     for eni_id, known in pool.enis.items():
@@ -111,5 +111,5 @@ def compare(pool: Pool, imds: Inventory, ec2: Inventory) -> Changes:
     return dataclasses.replace(adding, gone=tuple(gone), gone_enis=tuple(gone_enis))
 
 
-def _usable_by_id(inventory: Inventory) -> Mapping[str, EniFacts]:
-    return {eni.eni_id: eni for eni in inventory.enis if usable(eni)}
+def _usable_by_id(inventory: Inventory, card: int) -> Mapping[str, EniFacts]:
+    return {eni.eni_id: eni for eni in inventory.enis if usable(eni, card)}

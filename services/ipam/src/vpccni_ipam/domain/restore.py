@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Final
 
+from vpccni_ipam.domain.eni_numbers import card_of
 from vpccni_ipam.domain.host_veth import host_veth, link_matches, pod_hash
 from vpccni_ipam.domain.model import Assignment, Moment, PodIdentity, PodKey, Wiring
 
@@ -24,12 +25,13 @@ class ObservedPod:
     route_table: int
 
 
-def with_wiring(item: Assignment, veth_prefix: str) -> Assignment:
-    """Fills in what a checkpoint of the original does not have: the veth name follows from the pod's name."""
-    if item.wiring.host_veth or not item.pod.known:
+def with_wiring(item: Assignment, veth_prefix: str, index: int = 0) -> Assignment:
+    """Fills in what a checkpoint of the original does not have: the veth name follows from the pod's name and from ``index``,
+    its place among the pod's interfaces."""
+    if item.wiring.host_veth:
         return item
-    wiring = dataclasses.replace(item.wiring, host_veth=host_veth(veth_prefix, item.pod, item.key))
-    return dataclasses.replace(item, wiring=wiring)
+    veth = host_veth(veth_prefix, item.pod, item.key, index) if item.pod.known else ""
+    return dataclasses.replace(item, wiring=dataclasses.replace(item.wiring, host_veth=veth, index=index))
 
 
 def split_stale(
@@ -39,14 +41,15 @@ def split_stale(
     kept: list[Assignment] = []
     stale: list[Assignment] = []
     for item in items:
-        hash_text = item.wiring.host_veth[-11:] or pod_hash(item.pod, item.key)
+        hash_text = item.wiring.host_veth[-11:] or pod_hash(item.pod, item.key, item.wiring.index)
         alive = not (item.pod.known or item.wiring.host_veth) or any(link_matches(n, hash_text) for n in host_links)
         (kept if alive else stale).append(item)
     return tuple(kept), tuple(stale)
 
 
-def rebuild(observed: Iterable[ObservedPod], now: Moment) -> tuple[Assignment, ...]:
-    """Assignments for every pod link with an address that the kernel has, under keys made of the link's name."""
+def rebuild(observed: Iterable[ObservedPod], now: Moment, card: int = 0) -> tuple[Assignment, ...]:
+    """Assignments for every pod link with an address that the kernel has, under keys made of the link's name. ``card``: those
+    whose route table is of an ENI of this network card."""
     return tuple(
         Assignment(
             key=PodKey(REBUILT_NETWORK, pod.host_veth, ""),
@@ -57,7 +60,7 @@ def rebuild(observed: Iterable[ObservedPod], now: Moment) -> tuple[Assignment, .
             route_table=pod.route_table,
         )
         for pod in observed
-        if pod.host_veth and pod.address
+        if pod.host_veth and pod.address and card_of(pod.route_table) == card
     )
 
 

@@ -10,7 +10,7 @@ import dataclasses
 
 from vpccni_ipam.domain.eni_numbers import route_table
 from vpccni_ipam.domain.host_veth import pod_hash
-from vpccni_ipam.domain.model import Assignment, PodIdentity, PodKey
+from vpccni_ipam.domain.model import Assignment, PodIdentity, PodKey, inside_name
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -50,37 +50,50 @@ def dummy_name(pod: PodIdentity, key: PodKey) -> str:
     return "dummy" + pod_hash(pod, key)
 
 
-def compose(item: Assignment) -> CniResult:
-    """Result of a pod: with a branch ENI the dummy entry has its VLAN id and no device number, and there is a gateway."""
-    branch = item.branch
-    suffix = 128 if ":" in item.address else 32
-    return CniResult(
-        interfaces=(
-            ResultInterface(item.wiring.host_veth),
-            ResultInterface(item.key.ifname, str(item.route_table), item.wiring.netns),
-            ResultInterface(dummy_name(item.pod, item.key), str(branch.vlan_id))
-            if branch
-            else ResultInterface(dummy_name(item.pod, item.key), "0", str(item.device_number)),
-        ),
-        ips=(ResultIp(f"{item.address}/{suffix}", 1, branch.gateway if branch else ""),),
+def compose(first: Assignment, *others: Assignment) -> CniResult:
+    """Result of a pod, ``others`` on further network cards: with a branch ENI the dummy entry has its VLAN id and no device
+    number, and there is a gateway."""
+    branch = first.branch
+    interfaces: list[ResultInterface] = []
+    ips: list[ResultIp] = []
+    for item in (first, *others):
+        interfaces.append(ResultInterface(item.wiring.host_veth))
+        interfaces.append(ResultInterface(item.ifname, str(item.route_table), item.wiring.netns))
+        suffix = 128 if ":" in item.address else 32
+        ips.append(ResultIp(f"{item.address}/{suffix}", len(interfaces) - 1, branch.gateway if branch else ""))
+    dummy = dummy_name(first.pod, first.key)
+    last = (
+        ResultInterface(dummy, str(branch.vlan_id)) if branch else ResultInterface(dummy, "0", str(first.device_number))
     )
+    return CniResult((*interfaces, last), tuple(ips))
 
 
-def kept_facts(result: CniResult, pod: PodIdentity, key: PodKey) -> KeptFacts | None:
-    """None when the result is not one of ours (no address for the interface, no dummy entry, a malformed number)."""
+def kept_interfaces(result: CniResult, pod: PodIdentity, key: PodKey) -> tuple[KeptFacts, ...]:
+    """Every interface that the result says the pod has of us, by index; none when the result is not one of ours."""
+    found: list[KeptFacts] = []
+    while (facts := kept_facts(result, pod, key, len(found))) is not None:
+        found.append(facts)
+    return tuple(found)
+
+
+def kept_facts(result: CniResult, pod: PodIdentity, key: PodKey, index: int = 0) -> KeptFacts | None:
+    """None when the result is not one of ours (no address for the interface, no dummy entry, a malformed number), or has no
+    such interface. ``index``: of the network card."""
     dummy = next((i for i in result.interfaces if i.name == dummy_name(pod, key)), None)
-    index = next((n for n, i in enumerate(result.interfaces) if i.name == key.ifname and i.sandbox), None)
-    if dummy is None or index is None:
+    name = inside_name(key, index)
+    place = next((n for n, i in enumerate(result.interfaces) if i.name == name and i.sandbox), None)
+    if dummy is None or place is None:
         return None
-    addresses = [(ip.address.split("/")[0], ip.gateway) for ip in result.ips if ip.interface == index]
-    mac = result.interfaces[index].mac
+    addresses = [(ip.address.split("/")[0], ip.gateway) for ip in result.ips if ip.interface == place]
+    mac = result.interfaces[place].mac
     try:
         vlan_id = int(dummy.mac)
-        table = int(mac) if mac else route_table(int(dummy.sandbox), 0)
+        # The dummy entry's device number is of card 0; elsewhere a missing table is "any table".
+        table = int(mac) if mac else 0 if index else route_table(int(dummy.sandbox), 0)
     except ValueError:
         return None
     if len(addresses) != 1:
         return None
-    host = result.interfaces[index - 1].name if index else ""
+    host = result.interfaces[place - 1].name if place else ""
     (address, gateway) = addresses[0]
     return KeptFacts(host, address, table, vlan_id, gateway)

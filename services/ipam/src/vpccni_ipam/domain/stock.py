@@ -30,6 +30,9 @@ class Supply:
     other_mode: int = 0
     singles_in_use: int = 0
 
+    def __add__(self, other: Supply) -> Supply:
+        return Supply(*map(sum, zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)))
+
     @property
     def available(self) -> int:
         """Free addresses left after the waiting ADDs are served; negative when they cannot all be."""

@@ -52,6 +52,11 @@ class Targets:
         return AddressMode.PREFIX_IPV4 if self.prefixes else AddressMode.SECONDARY_IP
 
 
+def on_further_card(targets: Targets) -> Targets:
+    """Targets of the network cards other than 0: one address at hand, whatever the WARM_* settings say (as the original)."""
+    return dataclasses.replace(targets, warm_eni=0, warm_ip=1, minimum_ip=1, warm_prefix=0)
+
+
 def in_effect(targets: Targets, *, singles_stand_in: bool) -> Targets:
     """The targets while no prefix is to be had: as many single addresses as the prefixes would have had."""
     if not singles_stand_in or targets.ipv6 or not targets.prefixes:

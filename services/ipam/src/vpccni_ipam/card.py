@@ -1,0 +1,94 @@
+"""One network card: its pool, and what keeps the pool at its targets."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from vpccni_api.reasons import Reason, ReasonError
+
+from vpccni_ipam.domain.model import Inventory
+from vpccni_ipam.domain.node_plan import CardPlan, efa_only_why
+from vpccni_ipam.domain.targets import Targets
+from vpccni_ipam.enis import Enis
+from vpccni_ipam.grow import Grow
+from vpccni_ipam.keeper import Chores, Keeper
+from vpccni_ipam.owner import PoolOwner
+from vpccni_ipam.ports import EniManager, Netconf
+from vpccni_ipam.reconcile import Reconcile
+from vpccni_ipam.shrink import Shrink
+
+NOT_ON_THIS_NODE = "the instance type has no such network card, or ENABLE_MULTI_NIC is false"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CardSettings:
+    """``frozen``: why the node never grows; empty: it does. ``eni_mtu`` in bytes, ``shrink_pace`` in seconds."""
+
+    targets: Targets
+    frozen: str
+    eni_mtu: int
+    shrink_pace: float
+
+
+class Card:
+    """``owner`` has the pool; one task runs ``keeper``."""
+
+    def __init__(self, owner: PoolOwner, netconf: Netconf, manager: EniManager, settings: CardSettings) -> None:
+        self.owner = owner
+        self._frozen = settings.frozen
+        self.enis = Enis(owner, netconf, settings.eni_mtu)
+        self.grow = Grow(owner, self.enis, manager, settings.targets, frozen=settings.frozen)
+        self.shrink = Shrink(owner, manager, netconf, settings.targets, settings.shrink_pace)
+        self._reconcile = Reconcile(owner, self.enis, manager, netconf)
+        self.keeper = self.kept_with(Chores())
+        owner.triage = self.grow.triage
+        if self.number:
+            owner.left_out_why = NOT_ON_THIS_NODE
+
+    @property
+    def number(self) -> int:
+        return self.owner.pool.card
+
+    def kept_with(self, chores: Chores) -> Keeper:
+        """The keeper, with what it does beside."""
+        self.keeper = Keeper(self.owner, self.enis, self.grow, self.shrink, self._reconcile, chores)
+        return self.keeper
+
+    def plan(self, plan: CardPlan | None) -> None:
+        """What the card may hold and aims at; None: pods that are on it stay, and nothing else happens."""
+        if plan is None:
+            self.owner.left_out_why = NOT_ON_THIS_NODE
+            self.grow.slots = self.shrink.slots = None
+            return
+        if self.owner.left_out_why == NOT_ON_THIS_NODE:
+            self.owner.left_out_why = ""
+        self.grow.configured = self.shrink.configured = plan.targets
+        self.owner.pool.set_mode(prefixes=plan.targets.prefixes)
+        self.grow.slots = plan.slots
+        self.shrink.slots = None if self._frozen else plan.slots
+
+    def look_at(self, inventory: Inventory) -> None:
+        """Whether pods get addresses of the card."""
+        if self.number and self.owner.left_out_why != NOT_ON_THIS_NODE:
+            self.owner.left_out_why = efa_only_why(self.number, inventory.enis)
+            self.grow.frozen = self.owner.left_out_why or self._frozen
+
+    def push(self, inventory: Inventory) -> None:
+        """What eni-manager sent on its own."""
+        self.look_at(inventory)
+        self.keeper.push(inventory)
+
+    async def take_over(self, inventory: Inventory) -> None:
+        """Start-up: everything that the inventory has of the card."""
+        self.look_at(inventory)
+        await self.enis.take_over(inventory)
+
+    def hurry(self) -> None:
+        """Something changed for the better."""
+        self.grow.hurry()
+        self.owner.wake()
+
+    def stop(self, why: str) -> None:
+        """ADDs that wait are told at once; EC2 is asked for nothing more."""
+        self._frozen = self.grow.frozen = why
+        self.owner.waiting.fail_beyond(0, ReasonError(Reason.DRAINING, why))

@@ -120,9 +120,8 @@ def enis(found: dict[str, Any]) -> list[str]:
                 "-" if eni["branch_vlan"] else str(eni["route_table"] or "main"),
                 f"{used}/{size}",
                 str(prefixes),
-                eni["primary_ip"] or "-",
                 eni["subnet_id"] or "-",
                 ",".join(kind),
             )
         )
-    return text.table(("ENI", "state", "card/dev", "table", "used", "prefixes", "primary IP", "subnet", "kind"), rows)
+    return text.table(("ENI", "state", "device", "table", "used", "prefixes", "subnet", "kind"), rows)

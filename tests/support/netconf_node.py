@@ -118,6 +118,11 @@ class Node:
     def in_pod(self, pod: pb.PodSpec, *argv: str, check: bool = True) -> str:
         return sh("ip", "netns", "exec", pod.netns.rsplit("/", 1)[-1], *argv, check=check)
 
+    def listened_to(self, pod: pb.PodSpec) -> bool:
+        """True once somebody has a netlink socket with multicast groups inside the pod."""
+        lines = self.in_pod(pod, "cat", "/proc/net/netlink").splitlines()[1:]
+        return any(line.split()[1] == "0" and int(line.split()[3], 16) for line in lines)
+
     def pings(self, pod: pb.PodSpec, address: str, *, size: int = 56) -> bool:
         name = pod.netns.rsplit("/", 1)[-1]
         argv = ["ip", "netns", "exec", name, "ping", "-c", "1", "-W", "3", "-M", "do", "-s", str(size), address]

@@ -249,3 +249,18 @@ def test_three_capabilities_are_enough(node: Node, tmp_path: pathlib.Path) -> No
     with serving(node, tmp_path, capabilities="net_admin,sys_admin,net_raw") as process:
         scenario(process, body)
     assert PRIMARY_MAC in " ".join(node.links())
+
+
+def test_without_sys_admin_the_reason_is_the_refusal_and_names_what_is_missing(
+    node: Node, tmp_path: pathlib.Path
+) -> None:
+    pod = node.add_pod("10.0.1.33")
+
+    async def body(client: Client) -> None:
+        await client.set_up()
+        with pytest.raises(ReasonError) as caught:
+            await client.setup_pod(pod)
+        assert caught.value.reason is Reason.KERNEL_REFUSED and "CAP_SYS_ADMIN" in caught.value.message
+
+    with serving(node, tmp_path, capabilities="net_admin,net_raw") as process:
+        scenario(process, body)

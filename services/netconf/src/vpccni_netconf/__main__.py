@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import sys
 from typing import Final
 
@@ -20,14 +21,24 @@ from vpccni_netconf.adapters import sysctl
 from vpccni_netconf.adapters.events import RtnlEvents
 from vpccni_netconf.adapters.kernel import LinuxKernel
 from vpccni_netconf.adapters.leftovers import Leftovers
+from vpccni_netconf.adapters.netns_names import NetnsNames
 from vpccni_netconf.adapters.packet_filter import HostPacketFilter
+from vpccni_netconf.adapters.pod_events import PodEvents
+from vpccni_netconf.adapters.sysctl_watch import SysctlFiles
 from vpccni_netconf.server import NetconfServicer
 from vpccni_netconf.service import Service
 from vpccni_netconf.watch import Watcher
+from vpccni_netconf.watch_inside import InsideWatcher
 from vpccni_netconf.worker import Worker
 
 log = logging.getLogger("vpccni_netconf")
 _DRAIN_S: Final = 5.0
+
+
+def _open_files_limit() -> None:
+    """A socket and a few open sysctls for each pod: the usual soft limit of 1024 would do for 250 pods only."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def start(life: lifecycle.Lifecycle) -> None:
@@ -35,6 +46,7 @@ async def start(life: lifecycle.Lifecycle) -> None:
     node = values[settings.MY_NODE_NAME]
     logs.setup("netconf", values[settings.LOG_LEVEL], values[settings.LOG_FILE], node)
     sysctl.use(values[settings.SYSCTL_DIR])
+    _open_files_limit()
     metrics = Metrics("netconf")
     bad_settings = {bad.name: str(bad) for bad in values.bad}
     for name, text in bad_settings.items():
@@ -47,7 +59,10 @@ async def start(life: lifecycle.Lifecycle) -> None:
     kernel, leftovers, packet_filter = LinuxKernel(), Leftovers(), HostPacketFilter()
     service = Service(kernel, packet_filter, leftovers, slow_thread, health, metrics, values[settings.PACKET_FILTER])
     ports = (kernel.port, leftovers.port)
-    watcher = Watcher(service, values[settings.REPAIR_INTERVAL], lambda watched: RtnlEvents(ports, watched))
+    interval = values[settings.REPAIR_INTERVAL]
+    watcher = Watcher(service, interval, lambda watched: RtnlEvents(ports, watched), SysctlFiles())
+    inside = InsideWatcher(service, watcher, PodEvents(), NetnsNames())
+    watcher.look_into, service.leave_pod = inside.look_into, inside.leave
     service.look_again = watcher.look_again
     servicer = NetconfServicer(service, values.as_text(), bad_settings)
     server = Server(CallInterceptor("netconf", metrics), health)
@@ -73,6 +88,8 @@ async def start(life: lifecycle.Lifecycle) -> None:
     )
     life.spawn(watcher.watch_kernel(), "watch-kernel")
     life.spawn(watcher.watch_filter(), "watch-filter")
+    life.spawn(watcher.watch_sysctls(), "watch-sysctls")
+    life.spawn(inside.run(), "watch-pods")
     await health.started()
     log.info("netconf %s serves on %s", VERSION, socket_path)
 

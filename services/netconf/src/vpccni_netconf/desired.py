@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from vpccni_netconf.domain.objects import Link
+from vpccni_netconf.domain.objects import Link, Sysctl
+from vpccni_netconf.domain.plan_pod import host_link_sysctls, links_of
 from vpccni_netconf.domain.spec import EniSpec, HostSpec, PodSpec
 
 
@@ -33,6 +34,8 @@ class Desired:
         self.pods: dict[str, HeldPod] = {}
         self.pod_links: dict[str, Link] = {}
         """Settings of pods' links on the host, by name (those of branch ENIs are left out)."""
+        self.sysctls: dict[str, str] = {}
+        """Values of the sysctls of pods' links on the host, by path."""
         self._link_of: dict[str, str] = {}
 
     def hold_pod(self, spec: PodSpec, host_mac: str) -> None:
@@ -44,6 +47,7 @@ class Desired:
         self.pods[spec.host_veth] = HeldPod(spec, host_mac)
         for link in _links(spec, host_mac):
             self.pod_links[link.name] = link
+        self.sysctls.update((item.path, item.value) for item in _sysctls(spec))
 
     def drop_pod(self, host_veth: str) -> None:
         held = self.pods.pop(host_veth, None)
@@ -51,6 +55,8 @@ class Desired:
             return
         for link in _links(held.spec, held.host_mac):
             self.pod_links.pop(link.name, None)
+        for item in _sysctls(held.spec):
+            self.sysctls.pop(item.path, None)
         for address in held.spec.addresses:
             if self._link_of.get(address) == host_veth:
                 del self._link_of[address]
@@ -65,3 +71,7 @@ def _links(spec: PodSpec, host_mac: str) -> Iterator[Link]:
     yield Link(spec.host_veth, mtu=spec.mtu, mac=host_mac)
     if spec.egress is not None:
         yield Link(spec.egress.host_veth, mtu=spec.mtu, mac=spec.egress.host_mac)
+
+
+def _sysctls(spec: PodSpec) -> Iterator[Sysctl]:
+    return (item for name in links_of(spec) for item in host_link_sysctls(name))

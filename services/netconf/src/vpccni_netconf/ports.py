@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Sequence
+import socket
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from vpccni_api.reasons import ReasonError
@@ -52,6 +53,9 @@ class Namespace(Protocol):
     def link_index(self, name: str) -> int:
         """0 when there is no such link."""
 
+    def listen(self) -> socket.socket:
+        """For ``PodEvents``. Raises KERNEL_REFUSED."""
+
     def settle_carrier(self, name: str) -> None:
         """Returns when the link passes packets if its other end is up; a link that is not there is passed over."""
 
@@ -95,6 +99,44 @@ class PacketFilter(Protocol):
 
     def nft(self, text: str) -> None:
         """As `nft -f`: one transaction."""
+
+
+class PodEvents(Protocol):
+    """What happens inside the namespaces of pods (named by their host links) that are listened to."""
+
+    def fileno(self) -> int:
+        """Readable when something has come in."""
+
+    def listened_to(self) -> frozenset[str]: ...
+
+    def listen_to(self, pod: str, opened: socket.socket) -> None:
+        """``opened``: by ``Namespace.listen`` of the pod's namespace."""
+
+    def leave(self, pod: str) -> None:
+        """Not listened to: nothing happens."""
+
+    def drain(self) -> dict[str, list[Change] | None]:
+        """All that has come in, by pod; None: some was lost. Never blocks."""
+
+
+class NetnsNames(Protocol):
+    """Names (paths) of network namespaces that may go."""
+
+    def fileno(self) -> int:
+        """Readable when some name went."""
+
+    def watch(self, path: str) -> bool:
+        """False where it cannot be told when the name goes, or it has gone already."""
+
+    def gone(self) -> frozenset[str]:
+        """Names that went since the last call, others' too. Never blocks."""
+
+
+class SysctlValues(Protocol):
+    """The node's sysctls, looked at often. Does not block."""
+
+    def strayed(self, wanted: Mapping[str, str]) -> bool:
+        """True when one of them (path -> value) is there and holds something else."""
 
 
 class Events(Protocol):

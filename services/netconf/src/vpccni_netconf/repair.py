@@ -59,7 +59,8 @@ def repair(kernel: Kernel, desired: Desired, *, sysctls_of_pods: Collection[str]
     mended += [Mended(op_kind(op), str(op), failed.get(id(op), "")) for op in ops]
     links = {item.name: item for item in wanted if isinstance(item, Link) and item.name not in desired.pod_links}
     tables = frozenset(eni.table for eni in desired.enis.values())
-    return Repaired(tuple(mended), Interests(links, tables), 6 in query.families)
+    values = {item.path: item.value for item in wanted if isinstance(item, Sysctl) and item.path not in desired.sysctls}
+    return Repaired(tuple(mended), Interests(links, tables, values), 6 in query.families)
 
 
 def _query(desired: Desired) -> Query:

@@ -107,6 +107,7 @@ class NetconfServicer(netconf_pb2_grpc.NetconfServicer):
         service = self._service
         _describe(request.pod)
         spec = convert.pod_spec(request.pod)
+        service.leave_pod(spec.host_veth)
         changes = await service.kernel_thread.run(
             teardown_pod, service.kernel, service.desired, service.background, spec
         )

@@ -41,6 +41,8 @@ class Service:
         self.link_changed = LinkSignal()
         self.look_again: Callable[[], None] = lambda: None
         """Asks the watcher for a comparison soon; set by whoever makes the watcher."""
+        self.leave_pod: Callable[[str], None] = lambda _: None
+        """Tells the watcher of pods that one (its host link) is about to be unwired; set by whoever makes it."""
         self._packet_filter = packet_filter
         self._forced_backend = forced_backend
         self._filter_wish: tuple[HostSpec, str, tuple[str, ...]] | None = None

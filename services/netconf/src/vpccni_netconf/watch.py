@@ -7,7 +7,7 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from vpccni_api.reasons import ReasonError
@@ -16,18 +16,19 @@ from vpccni_kit import telemetry
 from vpccni_netconf.domain.drift import FIGHT_REPAIRS, FIGHT_WINDOW_S, Change, Interests, concerns, is_fight, latest
 from vpccni_netconf.domain.objects import LinkFacts, Route
 from vpccni_netconf.drift import DriftEvent
-from vpccni_netconf.ports import Events
+from vpccni_netconf.ports import Events, SysctlValues
 from vpccni_netconf.repair import Mended, repair
 from vpccni_netconf.service import Service
 
 log = logging.getLogger(__name__)
-_GATHER_S: Final = 0.05
+GATHER_S: Final = 0.05
 """Events come in storms (`ip rule flush`): they are gathered this long and answered by one comparison."""
 _FIGHT_PAUSE_S: Final = 2.0
 """Least time between repairs while something keeps undoing them."""
 _SYSCTL_PODS: Final = 25
 """Pods whose sysctls are read in one complete comparison."""
 _FILTER_TICK_S: Final = 0.5
+_SYSCTL_TICK_S: Final = 0.4
 _FILTER_COST_FACTOR: Final = 20.0
 """A check of the packet filter may take at most one twentieth of the time (listings of large nodes take a second)."""
 
@@ -35,7 +36,13 @@ _FILTER_COST_FACTOR: Final = 20.0
 class Watcher:
     """``interval``: seconds between two complete comparisons. ``listen`` opens the events, given which links matter."""
 
-    def __init__(self, service: Service, interval: float, listen: Callable[[Callable[[str], bool]], Events]) -> None:
+    def __init__(
+        self,
+        service: Service,
+        interval: float,
+        listen: Callable[[Callable[[str], bool]], Events],
+        sysctls: SysctlValues,
+    ) -> None:
         self._service = service
         self._interval = interval
         self._dirty = asyncio.Event()
@@ -45,11 +52,21 @@ class Watcher:
         self._failed: set[str] = set()
         self._hears_ipv6 = False
         self._turn = 0
+        self._sysctls = sysctls
+        self._sysctls_strayed = False
+        self._sysctls_found = False
+        self.look_into: Callable[[Sequence[str]], None] = lambda _: None
+        """Asks for a look into some pods, as part of a complete comparison; set by whoever makes the watcher of pods."""
         self._events = listen(self.is_watched)
 
     def look_again(self) -> None:
         """Compare soon."""
         self._dirty.set()
+
+    @property
+    def pause(self) -> float:
+        """Seconds to wait before a repair."""
+        return _FIGHT_PAUSE_S if self._fights else GATHER_S
 
     def is_watched(self, link: str) -> bool:
         """True of links whose settings matter."""
@@ -64,7 +81,7 @@ class Watcher:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout_at(due):
                         await self._dirty.wait()
-                        await asyncio.sleep(_FIGHT_PAUSE_S if self._fights else _GATHER_S)
+                        await asyncio.sleep(self.pause)
                 self._dirty.clear()
                 whole = loop.time() >= due
                 if whole:
@@ -77,7 +94,7 @@ class Watcher:
         """Reads what has come only after a moment, so that a burst of our own pods costs few wake-ups."""
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._events.fileno())
-        loop.call_later(_GATHER_S, self._drain)
+        loop.call_later(GATHER_S, self._drain)
 
     def _drain(self) -> None:
         loop = asyncio.get_running_loop()
@@ -102,7 +119,11 @@ class Watcher:
 
     async def _compare(self, *, whole: bool) -> None:
         service = self._service
-        pods: list[str] = self._next_pods() if whole else []
+        pods: list[str] | None = self._next_pods() if whole else []
+        if pods:
+            self.look_into(pods)
+        if self._sysctls_strayed:
+            self._sysctls_strayed, pods = False, None
         try:
             repaired = await service.kernel_thread.run(repair, service.kernel, service.desired, sysctls_of_pods=pods)
         except ReasonError as error:
@@ -112,7 +133,7 @@ class Watcher:
         if repaired.ipv6 and not self._hears_ipv6:
             self._events.listen_to(6)
             self._hears_ipv6 = True
-        self._report(repaired.mended)
+        self.report(repaired.mended)
 
     def _next_pods(self) -> list[str]:
         """Some pods, others each time, until all have had their turn."""
@@ -122,7 +143,7 @@ class Watcher:
         self._turn += _SYSCTL_PODS
         return chosen
 
-    def _report(self, mended: Iterable[Mended]) -> None:
+    def report(self, mended: Iterable[Mended]) -> None:
         now = time.monotonic()
         for item in mended:
             if item.problem:
@@ -156,6 +177,19 @@ class Watcher:
             log.warning("drift %s: %s", action, message, extra={"kind": item.kind, "object": item.line})
         self._service.drift.publish(DriftEvent(item.kind, item.line, action, message, time.time_ns()))
 
+    async def watch_sysctls(self) -> None:
+        pause = _SYSCTL_TICK_S
+        while True:
+            await asyncio.sleep(pause)
+            # A copy: the kernel thread may be changing the pods meanwhile.
+            wanted = {**self._interests.sysctls, **self._service.desired.sysctls.copy()}
+            # One that cannot be put right, or strays again at once, must not cost a comparison each time.
+            pause = min(2 * pause, self._interval) if self._sysctls_found else _SYSCTL_TICK_S
+            self._sysctls_found = self._sysctls.strayed(wanted)
+            if self._sysctls_found:
+                self._sysctls_strayed = True
+                self._dirty.set()
+
     async def watch_filter(self) -> None:
         """The kernel tells of no change of iptables rules: a number that changes with them is looked at instead."""
         service = self._service
@@ -170,10 +204,10 @@ class Watcher:
             try:
                 changed = await service.check_filter()
             except ReasonError as error:
-                self._report([Mended("chain", "packet filter", str(error))])
+                self.report([Mended("chain", "packet filter", str(error))])
                 await service.health.down("datapath", str(error.reason), error.message)
             else:
-                self._report(Mended("set" if line.startswith("table ") else "chain", line) for line in changed)
+                self.report(Mended("set" if line.startswith("table ") else "chain", line) for line in changed)
                 await service.health.up("datapath")
             checked_at = time.monotonic()
             pause = (checked_at - started) * _FILTER_COST_FACTOR

@@ -189,12 +189,14 @@ def address(body: memoryview, names: Mapping[int, str]) -> Address | None:
     return Address(name, f"{text}/{length}") if name is not None and text else None
 
 
-def neighbour(body: memoryview, names: Mapping[int, str]) -> Neighbour | None:
-    """None unless permanent."""
+def neighbour(body: memoryview, names: Mapping[int, str], *, any_state: bool = False) -> Neighbour | None:
+    """None unless permanent. ``any_state``: of an entry that was deleted; its state and MAC are gone before it is."""
     af, index, state, _, _ = _NEIGHBOUR.unpack_from(body)
     found = attributes(body, 12)
     mac = found.get(2)
     name = names.get(index)
-    if not state & _NUD_PERMANENT or mac is None or name is None or af not in (socket.AF_INET, socket.AF_INET6):
+    if name is None or af not in (socket.AF_INET, socket.AF_INET6):
         return None
-    return Neighbour(name, _ip(found, 1, af), bytes(mac).hex(":"))
+    if not any_state and (not state & _NUD_PERMANENT or mac is None):
+        return None
+    return Neighbour(name, _ip(found, 1, af), bytes(mac).hex(":") if mac is not None else "")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import socket
 import struct
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from vpccni_netconf.adapters import decode
+from vpccni_netconf.adapters import bpf, decode
 from vpccni_netconf.domain.drift import Change
 from vpccni_netconf.domain.objects import LinkFacts
 
@@ -18,7 +17,6 @@ _ADDRESS_ROUTE_RULE: Final = {4: (5, 7, 8), 6: (9, 11, 19)}
 _SOL_NETLINK: Final = 270
 _ADD_MEMBERSHIP: Final = 1
 _SO_RCVBUFFORCE: Final = 33
-_SO_ATTACH_FILTER: Final = 26
 _BUFFER_BYTES: Final = 4 * 1024 * 1024
 _RECEIVE_BYTES: Final = 64 * 1024
 _IFLA_IFNAME: Final = 3
@@ -35,7 +33,7 @@ class RtnlEvents:
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE
         )
         self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER_BYTES)
-        _attach(self._socket, _program(own_ports))
+        bpf.attach(self._socket, _program(own_ports))
         self._socket.bind((0, 0))
         self._join(_LINK)
         self.listen_to(4)
@@ -117,47 +115,24 @@ class _Names(dict[int, str]):
             return default or "?"
 
 
-# A classic BPF program, so that what is not news does not even wake the process. It loads in network order.
-_LDH, _LDW, _JEQ, _RET = 0x28, 0x20, 0x15, 0x06
 _KIND_AT, _PORT_AT = 4, 12
-_ALL: Final = 0xFFFFFFFF
 
 
 def _program(own_ports: Sequence[int]) -> bytes:
     """Accepts what is told of links, and of rules, addresses and routes unless a port of ours is the cause."""
     foreign = (decode.NEWRULE, decode.DELRULE, decode.NEWROUTE, decode.DELROUTE, decode.NEWADDR, decode.DELADDR)
-    return _assemble(
+    return bpf.assemble(
         [
-            (_LDH, _KIND_AT, ""),
-            *((_JEQ, socket.htons(kind), "accept") for kind in (decode.NEWLINK, decode.DELLINK)),
-            *((_JEQ, socket.htons(kind), "port") for kind in foreign),
-            (_RET, 0, ""),
+            (bpf.LDH, _KIND_AT, ""),
+            *((bpf.JEQ, socket.htons(kind), "accept") for kind in (decode.NEWLINK, decode.DELLINK)),
+            *((bpf.JEQ, socket.htons(kind), "port") for kind in foreign),
+            (bpf.RET, 0, ""),
             "port",
-            (_LDW, _PORT_AT, ""),
-            *((_JEQ, socket.htonl(port), "reject") for port in own_ports),
+            (bpf.LDW, _PORT_AT, ""),
+            *((bpf.JEQ, socket.htonl(port), "reject") for port in own_ports),
             "accept",
-            (_RET, _ALL, ""),
+            (bpf.RET, bpf.ALL, ""),
             "reject",
-            (_RET, 0, ""),
+            (bpf.RET, 0, ""),
         ]
     )
-
-
-def _assemble(lines: Sequence[str | tuple[int, int, str]]) -> bytes:
-    """Text lines are labels; an instruction is (code, operand, label to jump to when the comparison holds)."""
-    places: dict[str, int] = {}
-    instructions: list[tuple[int, int, str]] = []
-    for line in lines:
-        if isinstance(line, str):
-            places[line] = len(instructions)
-        else:
-            instructions.append(line)
-    return b"".join(
-        struct.pack("=HBBI", code, places[target] - at - 1 if target else 0, 0, operand)
-        for at, (code, operand, target) in enumerate(instructions)
-    )
-
-
-def _attach(to: socket.socket, program: bytes) -> None:
-    code = ctypes.create_string_buffer(program, len(program))
-    to.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("@HP", len(program) // 8, ctypes.addressof(code)))

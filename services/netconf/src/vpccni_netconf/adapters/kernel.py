@@ -11,10 +11,11 @@ import struct
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from vpccni_api.reasons import ReasonError
+from vpccni_api.reasons import Reason, ReasonError
 
 from vpccni_netconf.adapters import decode, encode, encode_links, errno_map, sysctl
 from vpccni_netconf.adapters.netns import HostNamespace
+from vpccni_netconf.adapters.pod_events import open_socket
 from vpccni_netconf.adapters.rtnl import RtnlSocket
 from vpccni_netconf.domain.objects import (
     Address,
@@ -51,6 +52,13 @@ class LinuxNamespace:
         if not index:
             self._links()
         return self._known.get(name, 0)
+
+    def listen(self) -> socket.socket:
+        try:
+            with self._enter():
+                return open_socket()
+        except OSError as error:
+            raise ReasonError(Reason.KERNEL_REFUSED, f"netlink socket in a pod: {error.strerror}") from error
 
     def settle_carrier(self, name: str) -> None:
         self._rtnl.settle_carrier(name)

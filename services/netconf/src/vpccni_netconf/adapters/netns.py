@@ -79,7 +79,9 @@ class HostNamespace:
         try:
             _setns(fd)
         except OSError as error:
-            raise ReasonError(Reason.NETNS_INVALID, f"setns: {error.strerror}") from error
+            # The file is a network namespace, as was seen when it was opened: this is about us.
+            hint = "; the container needs CAP_SYS_ADMIN" if error.errno == errno.EPERM else ""
+            raise ReasonError(Reason.KERNEL_REFUSED, f"setns: {error.strerror}{hint}") from error
         try:
             yield
         finally:

@@ -22,6 +22,11 @@ def use(mounted: str) -> None:
         _root = net.removesuffix("net")
 
 
+def root() -> str:
+    """Where paths of sysctls begin."""
+    return _root
+
+
 def read(path: str) -> str:
     """The value, "" when this kernel has no such file."""
     try:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from vpccni_netconf.domain.objects import Address, Link, LinkFacts, Route, Rule
+from vpccni_netconf.domain.objects import Address, Link, LinkFacts, Neighbour, Object, Observed, Route, Rule
 from vpccni_netconf.domain.route_tables import MAIN_TABLE
 from vpccni_netconf.domain.rule_priorities import (
     BRANCH_IIF,
@@ -31,16 +31,18 @@ class Change:
     """Something that somebody else did. ``gone``: it was deleted; else it is new or was changed (a new route may stand in
     another's place, a new rule before another)."""
 
-    item: LinkFacts | Rule | Route | Address
+    item: LinkFacts | Rule | Route | Address | Neighbour
     gone: bool
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Interests:
-    """``links``: settings of the host's and the ENIs' links, by name; ``tables``: route tables of ENIs."""
+    """``links``: settings of the host's and the ENIs' links, by name; ``tables``: route tables of ENIs; ``sysctls``: values of
+    the host's, by path."""
 
     links: Mapping[str, Link]
     tables: frozenset[int]
+    sysctls: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def concerns(change: Change, interests: Interests, pod_link: Link | None = None, *, pods_route: bool = False) -> bool:
@@ -57,6 +59,38 @@ def concerns(change: Change, interests: Interests, pod_link: Link | None = None,
             return pods_route or table in interests.tables or (table == MAIN_TABLE and dev in interests.links)
         case Address(dev=dev):
             return dev in interests.links
+        case Neighbour():
+            return False  # ours are all inside pods
+
+
+def concerns_inside(change: Change, wanted: Sequence[Object]) -> bool:
+    """As ``concerns``, of a change in a pod's namespace. ``wanted``: all that is ours there; which link the change is about is
+    not known, but for a link itself."""
+    match change.item:
+        case LinkFacts() as facts:
+            return any(
+                isinstance(item, Link) and item.name == facts.name and not settled(item, facts) for item in wanted
+            )
+        case Neighbour(address=address, mac=mac):
+            ours = [item for item in wanted if isinstance(item, Neighbour) and item.address == address]
+            return any(change.gone or item.mac != mac for item in ours)
+        case Rule():
+            return change.gone and change.item in wanted
+        case Route() | Address() as item:
+            return change.gone and any(
+                isinstance(other, Route | Address) and dataclasses.replace(other, dev=item.dev) == item
+                for other in wanted
+            )
+
+
+def not_replaced(wanted: Sequence[Object], observed: Observed) -> tuple[Object, ...]:
+    """``wanted`` without routes in whose place somebody put another one. Inside its own namespace a pod that may change routes
+    (a VPN, a proxy) does so on purpose; what was only deleted comes back."""
+    present = set(observed.routes)
+    taken = {(route.table, route.dst) for route in present - {item for item in wanted if isinstance(item, Route)}}
+    return tuple(
+        item for item in wanted if not isinstance(item, Route) or item in present or (item.table, item.dst) not in taken
+    )
 
 
 def latest(changes: Sequence[Change]) -> list[Change]:

@@ -43,7 +43,7 @@ REASON_TEXT: Final[dict[Reason, ReasonText]] = {
     _R.SUBNET_NO_PREFIX: ReasonText(
         "The subnet has no free aligned block (/28 for IPv4, /80 for IPv6).",
         "Single addresses are scattered over the subnet, although its count of free addresses is high.",
-        "VpcCniGrowthBlocked",
+        "VpcCniPrefixesFragmented",
     ),
     _R.NODE_NOT_GROWING: ReasonText(
         "The node may not add addresses now.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -18,7 +19,8 @@ from vpccni_ipam.reconcile import Reconcile
 from vpccni_ipam.shrink import Shrink
 
 log = logging.getLogger(__name__)
-_LAZY_S: Final = 0.03
+_LULL_S: Final = 0.05
+_LONGEST_ROW_S: Final = 0.25
 
 
 class Chores:
@@ -107,11 +109,9 @@ class Keeper:
             try:
                 async with asyncio.timeout(timeout):
                     await changed.wait()
-                # ADDs and DELs that find what they need are not held up by a look at the targets.
-                async with asyncio.timeout(_LAZY_S):
-                    await self._owner.urgent.wait()
             except TimeoutError:
-                pass
+                continue
+            await lull(changed, self._owner.urgent)
 
     async def _round(self) -> bool:
         """One look at everything. True: look again at once."""
@@ -135,3 +135,14 @@ class Keeper:
             return False
         self._shrink.unsure_at = None
         return True
+
+
+async def lull(changed: asyncio.Event, urgent: asyncio.Event) -> None:
+    """Waits until nothing has changed for 50 ms, at most 250 ms, or until it is urgent (``changed`` is set with it): ADDs and DELs
+    that find what they need are not held up by looks at the targets, and a row of them is answered by one."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_LONGEST_ROW_S):
+            while not urgent.is_set():
+                changed.clear()
+                async with asyncio.timeout(_LULL_S):
+                    await changed.wait()

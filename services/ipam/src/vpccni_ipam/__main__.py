@@ -31,6 +31,7 @@ from vpccni_ipam.check_pod import CheckPod
 from vpccni_ipam.del_pod import DelPod
 from vpccni_ipam.domain.model import NodeFacts
 from vpccni_ipam.domain.node_plan import NodeWishes, plan_cards
+from vpccni_ipam.egress_links import EgressLinks
 from vpccni_ipam.figures import Figures
 from vpccni_ipam.gc import Gc
 from vpccni_ipam.inspect import Inspect
@@ -77,15 +78,25 @@ class Ipam:
         self.stores = make_card.stores
         self.cards = Cards(make_card)
         self.owner, pools = self.cards.first.owner, self.cards.pools
-        self.sync = KernelSync(pools, self.netconf, lambda: [card.enis for card in self.cards], gate, config.host)
         self.del_pod = DelPod(pools, self.tally, self.netconf, self.pending, locks, gate, clock)
+        self.egress = EgressLinks(config.host, self.del_pod.assignments)
+        self.sync = KernelSync(
+            pools, self.netconf, lambda: [card.enis for card in self.cards], gate, config.host, self.egress
+        )
         self.edge.refusal = lambda: pools.refusal() if self.owner.started.is_set() else None
         self.cards.first.kept_with(
             NodeChores(self.owner, self.health, self.sync.vpc_cidrs, self.pending, self.del_pod.drain)
         )
         self.inspect = Inspect(self.cards, self.health)
         self.add_pod: Add = AddPod(
-            pools, self.netconf, locks, gate, clock, values[s.ADD_WAIT], multi_nic=values[s.ENABLE_MULTI_NIC]
+            pools,
+            self.netconf,
+            locks,
+            gate,
+            clock,
+            values[s.ADD_WAIT],
+            self.egress,
+            multi_nic=values[s.ENABLE_MULTI_NIC],
         )
         if self.edge.pods is not None:
             self._with_pod_enis(self.edge.pods, locks, gate, clock)
@@ -116,6 +127,7 @@ class Ipam:
             BranchFiles(os.path.join(os.path.dirname(self.config.checkpoint), "branch-pods")),
             pods,
             self.add_pod,
+            self.egress,
             strict=values[s.SG_ENFORCING_MODE] == "strict",
             ipv6=values[s.ENABLE_IPV6],
         )
@@ -143,6 +155,7 @@ class Ipam:
             self.del_pod,
             self.health,
             self.values[s.VETHPREFIX],
+            self.egress,
             self._facts,
         )
         for number in (0, *cards_on_disk(self.config.checkpoint)):

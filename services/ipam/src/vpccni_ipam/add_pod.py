@@ -13,6 +13,7 @@ from vpccni_kit.clock import Clock
 
 from vpccni_ipam.domain.host_veth import host_veth
 from vpccni_ipam.domain.model import Assignment, PodIdentity, PodKey, Wiring
+from vpccni_ipam.egress_links import EgressLinks
 from vpccni_ipam.pod_locks import PodLocks
 from vpccni_ipam.pools import Pools, Record
 from vpccni_ipam.ports import Netconf
@@ -57,10 +58,12 @@ class AddPod:
         gate: WiringGate,
         clock: Clock,
         add_wait_s: float,
+        egress: EgressLinks,
         *,
         multi_nic: bool = False,
     ) -> None:
         self._pools = pools
+        self._egress = egress
         self._take = TakeAddresses(clock)
         self._netconf = netconf
         self._locks = locks
@@ -99,7 +102,7 @@ class AddPod:
             await self._wait_for_start(call)
         async with self._locks.hold(call.key, call.deadline - self._clock.monotonic()):
             held = [self._again(record, call) for record in self._pools.records(call.key)]
-            fresh = await self._addresses(wish, call, held)
+            fresh = [self._with_egress(record) for record in await self._addresses(wish, call, held)]
             records = sorted([*held, *fresh], key=lambda record: record.item.wiring.index)
             try:
                 await self._realise(records, call)
@@ -110,6 +113,11 @@ class AddPod:
                     await self._undo(fresh, error)
                 raise
             return tuple(record.item for record in records)
+
+    def _with_egress(self, record: Record) -> Record:
+        owner, item = record
+        wiring = self._egress.with_link(item.wiring, item.pod, item.key)
+        return record if wiring is item.wiring else Record(owner, owner.rewire(item.key, wiring))
 
     async def _wait_for_start(self, call: AddCall) -> None:
         owner = self._pools.first

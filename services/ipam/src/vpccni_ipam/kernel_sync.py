@@ -9,6 +9,7 @@ from typing import Final
 from vpccni_api.reasons import ReasonError
 
 from vpccni_ipam.domain.model import Assignment, NodeFacts
+from vpccni_ipam.egress_links import EgressLinks
 from vpccni_ipam.enis import Enis
 from vpccni_ipam.pools import Pools
 from vpccni_ipam.ports import HostSpec, Netconf
@@ -28,6 +29,7 @@ class KernelSync:
         enis: Callable[[], Iterable[Enis]],
         gate: WiringGate,
         spec: HostSpec,
+        egress: EgressLinks,
     ) -> None:
         """``enis``: of every network card."""
         self._pools = pools
@@ -35,6 +37,7 @@ class KernelSync:
         self._enis = enis
         self._gate = gate
         self._spec = spec
+        self._egress = egress
         self.facts: NodeFacts | None = None
         self.branches: Callable[[], Iterable[Assignment]] = lambda: ()
         """Pods with branch ENIs."""
@@ -46,7 +49,7 @@ class KernelSync:
         if self._spec.ipv6:
             self._vpc_cidrs = facts.vpc_ipv6_cidrs
         self._vpc_cidrs = self._vpc_cidrs or facts.vpc_cidrs
-        await self._netconf.apply_host(self._spec, facts, self._vpc_cidrs, TIMEOUT_S)
+        await self._netconf.apply_host(self._egress.host_spec(), facts, self._vpc_cidrs, TIMEOUT_S)
 
     async def vpc_cidrs(self, cidrs: tuple[str, ...]) -> None:
         """A changed set of IPv4 VPC CIDRs goes into the rules of the host; what fails is sent with the next change or restart."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final, Protocol
@@ -15,6 +16,7 @@ from vpccni_ipam.add_pod import SETUP_TIMEOUT_S, UNDO_TIMEOUT_S, AddCall, Assign
 from vpccni_ipam.domain.host_veth import host_veth
 from vpccni_ipam.domain.model import Assignment, PodIdentity, PodKey, Wiring
 from vpccni_ipam.domain.pod_eni import PodFacts, branch_of
+from vpccni_ipam.egress_links import EgressLinks
 from vpccni_ipam.owner import PoolOwner
 from vpccni_ipam.pod_locks import PodLocks
 from vpccni_ipam.ports import Netconf
@@ -90,6 +92,7 @@ class PodEni:
         store: BranchStore,
         pods: OwnPods,
         add: Add,
+        egress: EgressLinks,
         *,
         strict: bool,
         ipv6: bool,
@@ -102,6 +105,7 @@ class PodEni:
         self._store = store
         self._pods = pods
         self._add = add
+        self._egress = egress
         self._strict = strict
         self._ipv6 = ipv6
         self._held = {item.key: item for item in store.load()}
@@ -137,6 +141,11 @@ class PodEni:
             span.set("vpccni.address", address)
         prefix = STRICT_PREFIX if self._strict else call.veth_prefix
         wiring = Wiring(host_veth(prefix, call.pod, call.key), call.netns, call.mtu)
+        known = self._held.get(call.key)
+        if known is not None:
+            wiring = dataclasses.replace(wiring, egress=known.wiring.egress)
+        else:
+            wiring = self._egress.with_link(wiring, call.pod, call.key)
         assigned = int(self._owner.now().unix * 1e9)
         item = Assignment(call.key, call.pod, wiring, address, assigned, branch.eni_id, branch=branch)
         async with self._locks.hold(call.key, call.deadline - self._clock.monotonic()):

@@ -45,10 +45,11 @@ class HostSpec:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Observed:
-    """What the kernel has."""
+    """What the kernel has. ``egress_addresses``: that some link of the node has a route for."""
 
     pods: tuple[ObservedPod, ...]
     host_links: frozenset[str]
+    egress_addresses: frozenset[str] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from vpccni_ipam.del_pod import DelPod
 from vpccni_ipam.domain.checkpoint import Checkpoint, decode
 from vpccni_ipam.domain.model import Inventory, NodeFacts, Source
 from vpccni_ipam.domain.restore import rebuild, split_stale, with_wiring
+from vpccni_ipam.egress_links import EgressLinks
 from vpccni_ipam.kernel_sync import KernelSync
 from vpccni_ipam.owner import PoolOwner
 from vpccni_ipam.ports import EniManager, Netconf, Observed
@@ -41,6 +42,7 @@ class StartUp:
         del_pod: DelPod,
         health: HealthBoard,
         veth_prefix: str,
+        egress: EgressLinks,
         on_facts: Callable[[NodeFacts], None],
     ) -> None:
         self._cards = cards
@@ -51,6 +53,7 @@ class StartUp:
         self._del_pod = del_pod
         self._health = health
         self._veth_prefix = veth_prefix
+        self._egress = egress
         self._on_facts = on_facts
         self._rebuild: list[Card] = []
 
@@ -83,6 +86,7 @@ class StartUp:
             self._insist("eni-manager", lambda: self._manager.describe(_TIMEOUT_S)),
             self._insist("netconf", self._match_kernel),
         )
+        self._egress.node_is(facts)
         self._on_facts(facts)
         await self._insist("netconf", lambda: self._sync.host(facts))
         inventory = await self._insist("eni-manager", self._inventory)
@@ -112,6 +116,7 @@ class StartUp:
     async def _match_kernel(self) -> None:
         """Drops records of pods that have no host link; without a checkpoint makes records of the links there are."""
         observed = await self._netconf.observe(self._veth_prefix, _TIMEOUT_S)
+        self._egress.kernel_has(observed.egress_addresses)
         for card in self._cards:
             if card in self._rebuild:
                 self._rebuild_from(observed, card)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from vpccni_api.reasons import Reason, ReasonError
 
+from vpccni_ipam.domain.egress import Egress
 from vpccni_ipam.domain.model import Assignment, Branch, PodIdentity, PodKey, Wiring
 
 log = logging.getLogger(__name__)
@@ -67,10 +68,12 @@ class BranchFiles:
 
 
 def _assignment(found: dict[str, Any]) -> Assignment:
+    wiring = found["wiring"]
+    egress = Egress(**wiring["egress"]) if wiring.get("egress") else None
     parts = found | {
         "key": PodKey(**found["key"]),
         "pod": PodIdentity(**found["pod"]),
-        "wiring": Wiring(**found["wiring"]),
+        "wiring": Wiring(**wiring | {"egress": egress}),
         "branch": Branch(**found["branch"]),
     }
     return Assignment(**parts)

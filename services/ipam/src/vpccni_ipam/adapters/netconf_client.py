@@ -9,8 +9,10 @@ from vpccni_api.netconf.v1 import netconf_pb2_grpc
 from vpccni_api.reasons import Reason
 from vpccni_kit.channel import Channel
 
+from vpccni_ipam.domain.egress import Egress
 from vpccni_ipam.domain.model import Assignment, Branch, EniFacts, NodeFacts
 from vpccni_ipam.domain.restore import ObservedPod
+from vpccni_ipam.egress_links import egress_ip
 from vpccni_ipam.ports import Drift, HostSpec, Observed
 
 
@@ -28,7 +30,12 @@ def pod_spec(item: Assignment) -> pb.PodSpec:
         namespace=item.pod.namespace,
         name=item.pod.name,
         branch=_branch(item.branch) if item.branch else None,
+        egress=_egress(wiring.egress) if wiring.egress else None,
     )
+
+
+def _egress(egress: Egress) -> pb.EgressSpec:
+    return pb.EgressSpec(address=egress.address, host_veth=egress.host_veth, host_mac=egress.host_mac, mac=egress.mac)
 
 
 def _branch(branch: Branch) -> pb.BranchSpec:
@@ -73,6 +80,7 @@ class NetconfClient:
             disable_tcp_early_demux=spec.disable_tcp_early_demux,
             v4_egress=spec.v4_egress,
             v6_egress=spec.v6_egress,
+            egress_ip=egress_ip(spec, facts) if spec.v4_egress or spec.v6_egress or spec.ipv6 else "",
         )
         reply = await self._channel.call(self._stub.ApplyHost, pb.ApplyHostRequest(host=host), timeout)
         self.on_bad_settings(dict(reply.bad_settings))
@@ -114,7 +122,7 @@ class NetconfClient:
     async def observe(self, veth_prefix: str, timeout: float) -> Observed:
         reply = await self._channel.call(self._stub.Observe, pb.ObserveRequest(veth_prefix=veth_prefix), timeout)
         pods = tuple(ObservedPod(p.host_veth if p.link else "", p.address, p.route_table) for p in reply.pods)
-        return Observed(pods, frozenset(reply.host_links))
+        return Observed(pods, frozenset(reply.host_links), frozenset(reply.egress_addresses))
 
     async def watch_drift(self) -> AsyncIterator[Drift]:
         async for event in self._channel.stream(self._stub.WatchDrift, pb.WatchDriftRequest()):

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from vpccni_api.reasons import Reason, ReasonError
 
+from vpccni_ipam.domain.egress import Egress
 from vpccni_ipam.domain.model import Assignment, Cooling, Moment, PodIdentity, PodKey, Wiring
 
 SCHEMA: Final = "vpc-cni-ipam/1"
@@ -56,7 +57,8 @@ def encode_assignment(item: Assignment) -> bytes:
                 "device": item.device_number,
                 "table": item.route_table,
             }
-            | ({"index": item.wiring.index} if item.wiring.index else {}),
+            | ({"index": item.wiring.index} if item.wiring.index else {})
+            | ({"egress": dataclasses.asdict(item.wiring.egress)} if item.wiring.egress else {}),
         }
     )
 
@@ -147,6 +149,7 @@ def _assignment(item: dict[str, Any]) -> Assignment:
             int(ours.get("mtu", 9001)),
             int(ours.get("index", 0)),
             int(metadata.get("interfacesCount") or 1),
+            Egress(**ours["egress"]) if ours.get("egress") else None,
         ),
         address=address,
         assigned_unix_ns=int(item.get("allocationTimestamp", 0)),

@@ -6,6 +6,8 @@ import dataclasses
 import enum
 from typing import NamedTuple
 
+from vpccni_ipam.domain.egress import Egress
+
 
 class AddressState(enum.StrEnum):
     """docs/pool.md, "States of an address"."""
@@ -73,6 +75,7 @@ class Wiring:
     mtu: int = 9001
     index: int = 0
     interfaces: int = 1
+    egress: Egress | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

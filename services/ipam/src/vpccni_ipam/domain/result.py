@@ -65,7 +65,18 @@ def compose(first: Assignment, *others: Assignment) -> CniResult:
     last = (
         ResultInterface(dummy, str(branch.vlan_id)) if branch else ResultInterface(dummy, "0", str(first.device_number))
     )
-    return CniResult((*interfaces, last), tuple(ips))
+    return CniResult((*interfaces, last, *_egress(first)), tuple(ips))
+
+
+def _egress(item: Assignment) -> tuple[ResultInterface, ...]:
+    """Last, as a plugin that comes after would add them; the addresses are nobody's business but the node's."""
+    egress = item.wiring.egress
+    if egress is None:
+        return ()
+    return (
+        ResultInterface(egress.host_veth, egress.host_mac),
+        ResultInterface(egress.ifname, egress.mac, item.wiring.netns),
+    )
 
 
 def kept_interfaces(result: CniResult, pod: PodIdentity, key: PodKey) -> tuple[KeptFacts, ...]:

@@ -33,6 +33,8 @@ SOCKET: Final = "/run/vpccni/netconf.sock"
 _START_WITHIN: Final = 600.0
 """Seconds; under emulation a Python process takes its time."""
 _TIMEOUT: Final = 120.0
+_TRIES: Final = 3
+"""Under emulation the packet filter's programs may take longer than netconf waits for them."""
 _PORTMAP: Final[Mapping[str, Any]] = {"type": "portmap", "snat": True, "capabilities": {"portMappings": True}}
 
 
@@ -121,7 +123,13 @@ class BranchNode:
             pod_eni_strict=self._strict,
             disable_tcp_early_demux=True,
         )
-        self._netconf.call("ApplyHost", pb.ApplyHostRequest(host=host))
+        for left in reversed(range(_TRIES)):
+            try:
+                self._netconf.call("ApplyHost", pb.ApplyHostRequest(host=host))
+                return
+            except ReasonError:
+                if not left:
+                    raise
 
     def wire(self, entries: Sequence[Mapping[str, Any]], trunk: Mapping[str, Any], ordinary: str) -> None:
         """A pod for each branch ENI, the first with a hostPort, and an ordinary one. ``entries``: of the pods' annotations."""

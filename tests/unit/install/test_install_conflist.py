@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from vpccni_install import settings, write_conflist
-from vpccni_install.domain import conflist
 from vpccni_kit.settings import read
 
 NONE = {"AWS_EC2_METADATA_SERVICE_ENDPOINT": "http://127.0.0.1:9"}
@@ -76,20 +75,9 @@ def test_chained_plugins_in_order(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize(
-    ("egress", "subnet", "destination"),
-    [
-        (conflist.egress_v4("10.0.1.10", "a.log"), "169.254.172.0/22", "0.0.0.0/0"),
-        (conflist.egress_v6("2600:1f14::10", "b.log"), "fd00::ac:00/118", "::/0"),
-    ],
-)
-def test_egress_comes_second(egress: conflist.Egress, subnet: str, destination: str) -> None:
-    whole = json.loads(conflist.render(conflist.Conflist(egress=egress, randomize_snat="none")))
-    assert [plugin["type"] for plugin in whole["plugins"]] == ["aws-cni", "egress-cni", "portmap"]
-    entry = whole["plugins"][1]
-    assert (entry["enabled"], entry["nodeIP"], entry["randomizeSNAT"]) == ("true", egress.node_ip, "none")
-    assert entry["ipam"]["ranges"] == [[{"subnet": subnet}]]
-    assert entry["ipam"]["routes"] == [{"dst": destination}]
+@pytest.mark.parametrize("environ", [{"ENABLE_IPv6": "true"}, {"ENABLE_V6_EGRESS": "true"}])
+def test_egress_needs_no_plugin_of_its_own(tmp_path: Path, environ: dict[str, str]) -> None:
+    assert [plugin["type"] for plugin in generated(tmp_path, **environ)["plugins"]] == ["aws-cni", "portmap"]
 
 
 def test_own_conflist_is_taken_as_it_is(tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from vpccni_kit.settings import Values, read
 
 from vpccni_install import files, settings, startup_taint
 from vpccni_install.domain import conflist
-from vpccni_install.imds import Imds
 
 log = logging.getLogger(__name__)
 _POLL_S: Final = 0.2
@@ -69,10 +68,10 @@ def text(values: Values) -> str:
         if not isinstance(whole, dict) or not whole.get("name") or not isinstance(whole.get("plugins"), list):
             raise ValueError(f"{own} is not a network list: it needs name and plugins")
         return given
-    return conflist.render(wanted(values, egress(values, Imds(values[settings.IMDS]))))
+    return conflist.render(wanted(values))
 
 
-def wanted(values: Values, other_family: conflist.Egress | None) -> conflist.Conflist:
+def wanted(values: Values) -> conflist.Conflist:
     """An MTU that the address family does not allow is reported and replaced by the family's smallest."""
     low = settings.MIN_MTU_IPV6 if values[settings.IPV6] else settings.MIN_MTU
     mtu = values[settings.POD_MTU] or values[settings.ENI_MTU]
@@ -86,29 +85,9 @@ def wanted(values: Values, other_family: conflist.Egress | None) -> conflist.Con
         log_file=values[settings.PLUGIN_LOG_FILE],
         log_level=values[settings.PLUGIN_LOG_LEVEL],
         ipam_wait=values[settings.IPAM_WAIT],
-        randomize_snat=values[settings.RANDOMIZE_SNAT],
         bandwidth=values[settings.BANDWIDTH],
         no_pod_ipv6=values[settings.NO_POD_IPV6],
-        egress=other_family,
     )
-
-
-def egress(values: Values, imds: Imds) -> conflist.Egress | None:
-    """The chained translation of the other family; None when it is off, or when the node has no address of that family."""
-    if values[settings.IPV6]:
-        if not values[settings.V4_EGRESS]:
-            return None
-        address, name = imds.get("local-ipv4"), "local-ipv4"
-    elif values[settings.V6_EGRESS]:
-        address, name = imds.get("ipv6"), "ipv6"
-    else:
-        return None
-    if not address:
-        log.warning("egress of the other address family is off: the instance has no %s", name)
-        return None
-    if values[settings.IPV6]:
-        return conflist.egress_v4(address, values[settings.EGRESS_LOG_V4])
-    return conflist.egress_v6(address, values[settings.EGRESS_LOG_V6])
 
 
 def _listens(port: int) -> bool:

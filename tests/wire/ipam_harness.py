@@ -56,7 +56,16 @@ class ModelNetconf(netconf_pb2_grpc.NetconfServicer):
         self.setup_error: ReasonError | None = None
         self.eni_error: ReasonError | None = None
         self.calls: list[str] = []
+        self.hold_at = ""
+        """A step that does not go on until its caller is gone: a method's name, with " done" after it: when it has acted."""
+        self.held = asyncio.Event()
         self._streams: set[asyncio.Event] = set()
+
+    async def _step(self, name: str) -> None:
+        if name == self.hold_at:
+            self.hold_at = ""
+            self.held.set()
+            await asyncio.Event().wait()
 
     async def ApplyHost(self, request: Any, context: Any) -> Any:
         self.calls.append("ApplyHost")
@@ -67,11 +76,16 @@ class ModelNetconf(netconf_pb2_grpc.NetconfServicer):
         self.calls.append("ApplyEni")
         if self.eni_error is not None:
             raise self.eni_error
+        await self._step("ApplyEni")
         self.enis[request.eni.eni_id] = request.eni
+        await self._step("ApplyEni done")
         return net.ApplyEniResponse(route_table=request.eni.route_table)
 
     async def RemoveEni(self, request: Any, context: Any) -> Any:
+        self.calls.append("RemoveEni")
+        await self._step("RemoveEni")
         self.enis.pop(request.eni_id, None)
+        await self._step("RemoveEni done")
         return net.RemoveEniResponse()
 
     async def SetupPod(self, request: Any, context: Any) -> Any:

@@ -290,10 +290,11 @@ def test_kill_between_the_steps_of_creation(tmp_path: pathlib.Path, action: str,
         aws.ec2.faults.clear()
         await process.start()
         await until(lambda: process.journal() == [], what="an empty journal", seconds=60)
-        told = {eni.eni_id for eni in (await process.inventory()).enis}
-        assert {eni.id for eni in aws.enis()} == told
+        told = {eni.eni_id: sorted(eni.secondary_ips) for eni in (await process.inventory()).enis}
+        assert {eni.id: sorted(eni.secondary_ips) for eni in aws.enis()} == told
         for eni in aws.enis():
             assert eni.attachment is not None and eni.attachment.delete_on_termination
+            assert eni.tags["node.k8s.amazonaws.com/instance_id"] == aws.node.id
         step = await process.ensure(3)
         assert step.action in ("attached", "assigned")
 

@@ -96,7 +96,9 @@ class Shrink:
                 taken.append(FromEni(item.eni_id, ips, prefixes))
         for eni_id in plan.eni_ids:
             pool.set_state(eni_id, EniState.RELEASING)
-        given = GiveBack(plan.eni_ids, tuple(taken))
+        given = GiveBack(tuple([eni_id for eni_id in plan.eni_ids if await self._unwired(eni_id)]), tuple(taken))
+        if not given:
+            return
         with self._owner.tally.doing("decreaseDatastorePool"), telemetry.span("pool.shrink") as span:
             span.set("vpccni.enis", len(given.eni_ids))
             span.set("vpccni.addresses", sum(len(item.ips) for item in taken))
@@ -112,7 +114,7 @@ class Shrink:
             finally:
                 self._owner.released()
         for eni_id in given.eni_ids:
-            await self._forget(eni_id)
+            pool.remove_eni(eni_id)
         log.info("pool shrank", extra={"given_back": list(given.names)})
 
     def _failed(self, what: GiveBack, error: ReasonError) -> None:
@@ -126,10 +128,13 @@ class Shrink:
         else:
             self.ask_later()
 
-    async def _forget(self, eni_id: str) -> None:
+    async def _unwired(self, eni_id: str) -> bool:
+        """Its rules go first: a process that ends in between must not leave those of an ENI that is no more. False: not now."""
         eni = self._owner.pool.enis[eni_id]
-        self._owner.pool.remove_eni(eni_id)
         try:
             await self._netconf.remove_eni(eni_id, eni.facts.primary_ip, eni.route_table, _KERNEL_TIMEOUT_S)
         except ReasonError as error:
-            log.warning("rules of ENI %s stay: %s", eni_id, error, extra={"eni": eni_id, "reason": str(error.reason)})
+            log.warning("ENI %s stays for now: %s", eni_id, error, extra={"eni": eni_id, "reason": str(error.reason)})
+            self._owner.pool.set_state(eni_id, EniState.USABLE)
+            return False
+        return True

@@ -41,6 +41,8 @@ class Card:
         self.shrink = Shrink(owner, manager, netconf, settings.targets, settings.shrink_pace)
         self._reconcile = Reconcile(owner, self.enis, manager, netconf)
         self.keeper = self.kept_with(Chores())
+        self._plan: CardPlan | None = None
+        self._efa_only_why = ""
         owner.triage = self.grow.triage
         if self.number:
             owner.left_out_why = NOT_ON_THIS_NODE
@@ -56,22 +58,24 @@ class Card:
 
     def plan(self, plan: CardPlan | None) -> None:
         """What the card may hold and aims at; None: pods that are on it stay, and nothing else happens."""
-        if plan is None:
-            self.owner.left_out_why = NOT_ON_THIS_NODE
-            self.grow.slots = self.shrink.slots = None
-            return
-        if self.owner.left_out_why == NOT_ON_THIS_NODE:
-            self.owner.left_out_why = ""
-        self.grow.configured = self.shrink.configured = plan.targets
-        self.owner.pool.set_mode(prefixes=plan.targets.prefixes)
-        self.grow.slots = plan.slots
-        self.shrink.slots = None if self._frozen else plan.slots
+        self._plan = plan
+        if plan is not None:
+            self.grow.configured = self.shrink.configured = plan.targets
+            self.owner.pool.set_mode(prefixes=plan.targets.prefixes)
+        self._leave_out(NOT_ON_THIS_NODE if plan is None else self._efa_only_why)
 
     def look_at(self, inventory: Inventory) -> None:
         """Whether pods get addresses of the card."""
-        if self.number and self.owner.left_out_why != NOT_ON_THIS_NODE:
-            self.owner.left_out_why = efa_only_why(self.number, inventory.enis)
-            self.grow.frozen = self.owner.left_out_why or self._frozen
+        if self.number:
+            self._efa_only_why = efa_only_why(self.number, inventory.enis)
+            self.plan(self._plan)
+
+    def _leave_out(self, why: str) -> None:
+        """``why`` empty: new pods get addresses of the card. Else it neither grows nor gives anything back."""
+        self.owner.left_out_why = why
+        slots = self._plan.slots if self._plan is not None and not why else None
+        self.grow.slots = slots
+        self.shrink.slots = None if self._frozen else slots
 
     def push(self, inventory: Inventory) -> None:
         """What eni-manager sent on its own."""
@@ -90,5 +94,5 @@ class Card:
 
     def stop(self, why: str) -> None:
         """ADDs that wait are told at once; EC2 is asked for nothing more."""
-        self._frozen = self.grow.frozen = why
+        self.grow.frozen = why
         self.owner.waiting.fail_beyond(0, ReasonError(Reason.DRAINING, why))

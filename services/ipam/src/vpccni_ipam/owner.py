@@ -136,8 +136,10 @@ class PoolOwner:
 
     def why_none(self) -> ReasonError:
         """The most telling reason why an ADD got no address: why growth failed, else that addresses cool, else that growth goes on."""
-        supply, card = self.supply(), f"network card {self.pool.card}: " if self.pool.card else ""
-        counts = f"{card}{supply.assigned} assigned, {supply.cooling} cooling, {supply.free} free, {supply.waiting} ADDs waiting"
+        supply = self.supply()
+        counts = (
+            f"{supply.assigned} assigned, {supply.cooling} cooling, {supply.free} free, {supply.waiting} ADDs waiting"
+        )
         error = self.growth.error or self.growth.setup_error
         if error is None and supply.cooling and not self.growth.active:
             error = ReasonError(Reason.ALL_COOLING, "every address of this node is in use or cooling down")

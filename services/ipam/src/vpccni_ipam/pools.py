@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from vpccni_api.reasons import ReasonError
@@ -48,17 +48,11 @@ class Pools:
         return sorted(found, key=lambda record: record.item.wiring.index) if len(found) > 1 else found
 
     def recorded(self, key: PodKey, pod: PodIdentity, veth_prefix: str) -> list[Record]:
-        """``records``, or what was recorded under another key: rebuilt from the kernel, which knows no container ids, or
+        """``records``, and what was recorded under another key: rebuilt from the kernel, which knows no container ids, or
         migrated. These have the key that they are recorded under."""
-        found = self.records(key)
-        if found:
-            return found
-        for index in range(len(self._by_card)):
-            veth = host_veth(veth_prefix, pod, key, index)
-            other = next((same for k in other_keys(key, veth) if (same := self.records(k))), [])
-            held = {(record.owner.pool.card, record.item.key) for record in found}
-            found += [_at(index, record) for record in other if (record.owner.pool.card, record.item.key) not in held]
-        return found
+        veths = [host_veth(veth_prefix, pod, key, index) for index in range(len(self._by_card))]
+        found = [record for owner in self if (record := _recorded(owner, key, veths)) is not None]
+        return sorted(found, key=lambda record: record.item.wiring.index)
 
     def holder(self, address: str) -> PodKey | None:
         return next((key for owner in self if (key := owner.pool.holder(address)) is not None), None)
@@ -72,9 +66,18 @@ class Pools:
         return None if None in refusals else refusals[0]
 
 
-def _at(index: int, record: Record) -> Record:
-    """The kernel's links do not say which of the pod's interfaces they are; the name that was found by does."""
-    if record.item.key.network_name != REBUILT_NETWORK:
-        return record
-    wiring = dataclasses.replace(record.item.wiring, index=index)
-    return Record(record.owner, dataclasses.replace(record.item, wiring=wiring))
+def _recorded(owner: PoolOwner, key: PodKey, veths: Sequence[str]) -> Record | None:
+    item = owner.pool.find(key)
+    if item is not None:
+        return Record(owner, item)
+    for index, veth in enumerate(veths):
+        for other in other_keys(key, veth):
+            item = owner.pool.find(other)
+            if item is not None:
+                return Record(owner, _at(index, item) if other.network_name == REBUILT_NETWORK else item)
+    return None
+
+
+def _at(index: int, item: Assignment) -> Assignment:
+    """The kernel's links do not say which of the pod's interfaces they are; the name that one was found by does."""
+    return dataclasses.replace(item, wiring=dataclasses.replace(item.wiring, index=index))

@@ -84,14 +84,23 @@ class TakeAddresses:
             for owner, _ in missing:
                 span.link(owner.growth.traceparent)
                 span.set("vpccni.growth", owner.growth.traceparent)
-            error = next((failed for future in done if (failed := future.exception()) is not None), None)
-            if error is None:
-                return [Record(owner, future.result()) for (owner, _), future in zip(missing, futures, strict=True)]
+            waited = list(zip((owner for owner, _ in missing), futures, strict=True))
+            failed = next(((o, error) for o, f in waited if f in done and (error := f.exception()) is not None), None)
+            if failed is None:
+                return [Record(owner, future.result()) for owner, future in waited]
             for record in taken:
                 record.owner.take_back(record.item.key)
-            for (owner, _), future in zip(missing, futures, strict=True):
+            for owner, future in waited:
                 if not future.done():
                     future.cancel()
                 elif future.exception() is None:
                     owner.take_back(wish.key)
-            raise error
+            raise _of_card(*failed)
+
+
+def _of_card(owner: PoolOwner, error: BaseException) -> BaseException:
+    """The error, naming the network card where that is not the first."""
+    name = f"network card {owner.pool.card}"
+    if not owner.pool.card or not isinstance(error, ReasonError) or name in error.message:
+        return error
+    return ReasonError(error.reason, f"{name}: {error.message}", origin=error.origin)

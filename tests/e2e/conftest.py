@@ -12,13 +12,14 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from cluster.cluster import Cluster, down, leftovers
+from cluster.cluster import LAB, Cluster, down, leftovers
 from cluster.parts import REPO
 from cluster.sh import Steps, run
 
 WANTED = "VPCCNI_E2E"
-STEPS = Steps(REPO / "build/e2e.json")
-LOGS = REPO / "build/e2e-logs"
+# Of the usual cluster build/e2e.json and build/e2e-logs; one beside it (VPCCNI_E2E_LAB) has files of its own.
+STEPS = Steps(REPO / f"build/{LAB}.json")
+LOGS = REPO / f"build/{LAB}-logs"
 _HERE = Path(__file__).parent
 
 
@@ -71,5 +72,5 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
                 whole.keep_logs(LOGS)
         with STEPS.step("everything is removed"):
             whole.close()
-            left = leftovers()
+            left = leftovers(whole.sysctls)
             assert not left, f"left behind: {left}"

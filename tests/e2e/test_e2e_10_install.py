@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-import pytest
 import yaml
 from cluster import release
 from cluster.cluster import WORKERS, Cluster
@@ -22,22 +21,34 @@ FEATURES = {
     "pod ENI": ["--set-string", "env.ENABLE_POD_ENI=true"],
     "annotated pods": ["--set-string", "env.ANNOTATE_POD_IP=true"],
     "original labels": ["--set", "originalMatchLabels=true"],
+    "several network cards": ["--set-string", "env.ENABLE_MULTI_NIC=true"],
+    "IPv6 egress": ["--set-string", "env.ENABLE_V6_EGRESS=true"],
+    "node condition": ["--set-string", "env.VPCCNI_NODE_CONDITION=true"],
+    "start-up taint": ["--set-string", "env.VPCCNI_STARTUP_TAINT=example.org/starting"],
+    "network policy agent": ["--set", "nodeAgent.enabled=true"],
+    "clean-up": ["--set", "uninstall.clean=true,uninstall.plugins=true,uninstall.state=true,uninstall.rules=true"],
+    "dashboards": ["--set", "dashboards.create=true"],
 }
+USERS_VALUES = REPO / "tests/contract/chart_values"
+OTHERS_KINDS = {"PodMonitor", "PrometheusRule"}  # their CRDs are Prometheus Operator's
 
 
-@pytest.mark.parametrize("feature", FEATURES)
-def test_rendered_objects_are_accepted(cluster: Cluster, feature: str) -> None:
-    """The API server accepts what the chart renders (server-side dry run)"""
-    rendered = cluster.helm(
-        "template", release.NAME, str(release.CHART), "-n", release.NAMESPACE, "-f", str(release.VALUES),
-        "--skip-tests", "--include-crds", *FEATURES[feature],
-    )  # fmt: skip
-    crds = [part for part in rendered.split("\n---") if "kind: CustomResourceDefinition" in part]
-    cluster.kubectl("apply", "-f", "-", stdin="\n---".join(crds))
+def test_rendered_objects_are_accepted(cluster: Cluster) -> None:
+    """The API server accepts what the chart renders for every feature and for users' values (server-side dry run)"""
+    crds = sorted((release.CHART / "crds").glob("*.yaml"))
+    cluster.kubectl("apply", *(item for path in crds for item in ("-f", str(path))))
     until("the CRDs are served", 30, lambda: "eniconfigs" in cluster.kubectl("api-resources", "-o", "name"))
-    answer = cluster.kubectl("apply", "--dry-run=server", "-f", "-", stdin=rendered)
-    assert "daemonset.apps/aws-node" in answer
-    assert "serviceaccount/aws-node" in answer
+    common = ("template", release.NAME, str(release.CHART), "-n", release.NAMESPACE, "--skip-tests")
+    rendered = {name: cluster.helm(*common, "-f", str(release.VALUES), *more) for name, more in FEATURES.items()}
+    rendered |= {path.stem: cluster.helm(*common, "-f", str(path)) for path in sorted(USERS_VALUES.glob("*.yaml"))}
+    text = "\n---\n".join(rendered.values())
+    documents = [item for item in yaml.safe_load_all(text) if item and item["kind"] not in OTHERS_KINDS]
+    answer = cluster.kubectl(
+        "apply", "--dry-run=server", "--validate=strict", "-f", "-", stdin=yaml.safe_dump_all(documents)
+    )
+    assert answer.count("daemonset.apps/aws-node created") == len(rendered)
+    assert answer.count("clusterrolebinding.rbac.authorization.k8s.io/aws-node created") == len(rendered)
+    assert "Warning" not in answer
 
 
 def test_manifest_is_accepted(cluster: Cluster) -> None:
@@ -46,25 +57,12 @@ def test_manifest_is_accepted(cluster: Cluster) -> None:
     assert "daemonset.apps/aws-node" in answer
 
 
-@pytest.mark.parametrize("feature", FEATURES)
-def test_helm_4(cluster: Cluster, feature: str) -> None:
-    """Helm 4 lints the chart and renders the same objects as Helm 3"""
-    arguments = (str(release.CHART), "-n", release.NAMESPACE, "-f", str(release.VALUES), *FEATURES[feature])
-    cluster.helm("lint", *arguments, version=4)
-    cluster.helm("lint", *arguments)
-    by_version = [cluster.helm("template", release.NAME, *arguments, version=version) for version in (3, 4)]
-    assert objects(by_version[0]) == objects(by_version[1])
-
-
-def objects(rendered: str) -> list[object]:
-    """Without what is empty; the two versions order them alike."""
-    return [item for item in yaml.safe_load_all(rendered) if item]
-
-
 def test_install(cluster: Cluster) -> None:
     """helm install: all containers of both nodes are ready"""
     assert not any(release.nodes_ready(cluster).values()), "a node was Ready before there was a network"
-    release.install(cluster)
+    notes = release.install(cluster)
+    assert "rollout status ds/aws-node" in notes
+    assert f"helm -n {release.NAMESPACE} test {release.NAME}" in notes
     release.wait_nodes_ready(cluster)
     containers = [status for pod in release.pods(cluster) for status in pod["status"]["containerStatuses"]]
     assert len(containers) == len(WORKERS) * len(release.SERVICES)

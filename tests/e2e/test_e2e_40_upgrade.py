@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -112,6 +113,45 @@ def test_helm_upgrade(cluster: Cluster, streams: Streams) -> None:
     assert set(release.sandbox_failures(cluster)) == failures
     images = {container["image"] for pod in release.pods(cluster) for container in pod["spec"]["containers"]}
     assert all(image.endswith(":0.1.0-next") for image in images), images
+
+
+def test_stop_while_pods_go(cluster: Cluster, streams: Streams) -> None:
+    """aws-node is stopped while pods of its node are removed: ipam answers their DELs first, none is queued, and the stop is bounded"""
+    node, names = "node-a", [f"leaving-{number}" for number in range(6)]
+    cluster.apply(*(workloads.pod(name, node=node) for name in names))
+    for name in names:
+        release.wait_pods(cluster, name, 1)
+    (old,) = [pod for pod in release.pods(cluster) if pod["spec"]["nodeName"] == node]
+    (ipam,) = [process for process in release.processes(cluster) if (process.node, process.service) == (node, "ipam")]
+    queue = cluster.workers[node].file("/run/aws-node/pending-del")
+    uids = {pod["metadata"]["uid"] for name in names for pod in cluster.get("pods", "-l", f"app={name}")}
+    assert uids & _held(cluster, node) == uids
+    began = time.monotonic()
+    cluster.kubectl("delete", "pod", *names, "--wait=false", "--grace-period=1")
+    cluster.kubectl("delete", "pod", "-n", release.NAMESPACE, old["metadata"]["name"], "--wait=false")
+    queued: set[str] = set()
+
+    def stopped() -> bool:
+        queued.update(path.name for path in queue.iterdir() if path.suffix == ".json")
+        return not Path(f"/proc/{ipam.pid}").exists()
+
+    until("ipam has stopped", old["spec"]["terminationGracePeriodSeconds"] + 10, stopped, pause=0.05)
+    took = time.monotonic() - began
+    left = uids & _held(cluster, node)
+    assert not queued, queued
+    assert not left, f"ipam stopped before these DELs: {left}"
+    cluster.steps.note("stop_s", round(took, 1))
+    until(
+        "the node's new pod is ready",
+        120,
+        lambda: release.all_ready(cluster) and len(release.pods(cluster)) == len(WORKERS),
+    )
+    assert not streams.broken()
+
+
+def _held(cluster: Cluster, node: str) -> set[str]:
+    """UIDs of the pods that ipam's checkpoint gives an address."""
+    return {str(item["vpccni"]["uid"]) for item in release.ipam_json(cluster, node)["allocations"]}
 
 
 @pytest.mark.parametrize("service", [*SERVICES, "all"])

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from cluster import release, workloads
 from cluster.cluster import CONTROL, LAB, Cluster
 from cluster.net import Net
-from cluster.sh import run, until
+from cluster.sh import until
 from vpccni_lab.fabric import namespaces
 
 NODE = "node-a"
@@ -65,13 +64,7 @@ def is_ours(pod: dict[str, Any]) -> bool:
 def state(cluster: Cluster) -> tuple[frozenset[str], frozenset[str]]:
     """Addresses in the checkpoint, addresses with a rule."""
     held = frozenset(str(item.get("ipv4")) for item in release.ipam_json(cluster, NODE)["allocations"])
-    return held, ruled(cluster.workers[NODE].netns)
-
-
-def ruled(netns: Path) -> frozenset[str]:
-    """Addresses that have a rule of ours (to the pod: priority 512)."""
-    lines = run("nsenter", f"--net={netns}", "ip", "rule").splitlines()
-    return frozenset(line.split(" to ")[1].split()[0] for line in lines if line.startswith("512:"))
+    return held, release.pod_rules(cluster.workers[NODE].netns)
 
 
 def test_clean_up(cluster: Cluster) -> None:

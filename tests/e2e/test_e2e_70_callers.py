@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
-from cluster import parts, release
+from cluster import parts, release, workloads
 from cluster.cluster import Cluster
 
 NODE = "node-b"
@@ -51,3 +52,23 @@ def test_cnitool(cluster: Cluster, netns: str) -> None:
     for verb in ("add", "check", "del", "del"):
         worker.exec(*environment, tool, verb, "aws-cni", netns)
         assert (addresses(cluster) == before) == (verb in ("del",)), verb
+
+
+def test_gc(cluster: Cluster, netns: str) -> None:
+    """GC through libcni: what is listed stays with its rules, what is not is released like by DEL"""
+    cluster.apply(*(workloads.pod(f"listed-{number}", node=NODE) for number in range(3)))
+    for number in range(3):
+        release.wait_pods(cluster, f"listed-{number}", 1)
+    held = release.ipam_json(cluster, NODE)["allocations"]
+    worker = cluster.workers[NODE]
+    rules = release.pod_rules(worker.netns)
+    assert len(held) >= 3
+    listed = json.dumps([{"containerID": item["containerID"], "ifname": item["ifName"]} for item in held])
+    program = parts.go_program("cnicall", say)
+    said = worker.exec(program, "gc", "/etc/cni/net.d", "/opt/cni/bin", netns, stdin=listed)
+    assert [line.partition(" {")[0] for line in said.splitlines()] == [
+        "STATUS ok", "ADD", "GC ok", "CHECK ok", "GC without own ok", "CHECK refused",
+    ]  # fmt: skip
+    assert release.ipam_json(cluster, NODE)["allocations"] == held
+    assert release.pod_rules(worker.netns) == rules
+    cluster.kubectl("delete", "pod", *(f"listed-{number}" for number in range(3)))

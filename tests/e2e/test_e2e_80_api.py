@@ -16,7 +16,9 @@ from cluster.sh import run, until
 
 POD_IPS = "vpc.amazonaws.com/pod-ips"
 ENI_CONFIG = "k8s.amazonaws.com/eniConfig"
-SET = "--set-string"
+# m5.xlarge: ENIs besides the primary, and addresses of an ENI besides its own.
+SECONDARY_ENIS = 3
+ADDRESSES = 14
 
 
 def eni_config(name: str, subnet: str) -> dict[str, Any]:
@@ -39,7 +41,9 @@ def in_subnet(cluster: Cluster, address: str, subnet: str) -> bool:
 
 def test_annotated_address(cluster: Cluster) -> None:
     """ANNOTATE_POD_IP: a pod has its address as an annotation"""
-    release.upgrade(cluster, SET, "env.ANNOTATE_POD_IP=true")
+    cluster.kubectl("scale", "deployment", "web", "--replicas=6")  # so that there is room on the nodes' ENIs
+    # MAX_ENI and VPCCNI_NODE_CONDITION are the next test's.
+    release.reconfigure(cluster, ANNOTATE_POD_IP="true", MAX_ENI="1", VPCCNI_NODE_CONDITION="true")
     cluster.apply(workloads.pod("annotated", node="node-a"))
     release.wait_pods(cluster, "annotated", 1)
 
@@ -52,10 +56,9 @@ def test_annotated_address(cluster: Cluster) -> None:
 
 
 def test_event_when_addresses_run_out(cluster: Cluster) -> None:
-    """More pods than the node's ENIs hold: those that fit run, the others have an event with the reason"""
-    release.upgrade(cluster, SET, "env.MAX_ENI=1")
-    # ENIs that are there stay, and get no other beside them. m5.xlarge: 14 addresses each, besides its own.
-    room = 14 * len(cluster.lab.enis()["node-b"])
+    """More pods than the node's ENIs hold: those that fit run, the others have an event with the reason, the Node a condition while it lasts"""
+    # ENIs that are there stay, and get no other beside them.
+    room = ADDRESSES * len(cluster.lab.enis()["node-b"])
     cluster.apply(workloads.deployment("crowd", room + 4, node="node-b"))
 
     def told() -> bool:
@@ -66,8 +69,17 @@ def test_event_when_addresses_run_out(cluster: Cluster) -> None:
 
     until("a pod's event tells that no ENI may be added", 180, told, pause=1)
     assert len(release.ready_pods(cluster, "crowd")) <= room
+    until("node-b says that addresses ran out", 60, lambda: exhausted(cluster, "node-b") == "True", pause=0.5)
+    assert exhausted(cluster, "node-a") == "False"
     cluster.kubectl("delete", "deployment", "crowd")
+    until("node-b says that there are addresses", 120, lambda: exhausted(cluster, "node-b") == "False", pause=0.5)
     release.wait_gone(cluster, "crowd", 180)
+
+
+def exhausted(cluster: Cluster, node: str) -> str:
+    """The status of the Node's condition."""
+    (found,) = cluster.get("nodes", "--field-selector", f"metadata.name={node}")
+    return next((c["status"] for c in found["status"]["conditions"] if c["type"] == "PodAddressesExhausted"), "")
 
 
 @pytest.fixture
@@ -82,24 +94,18 @@ def cni_nodes(cluster: Cluster) -> Iterator[None]:
     cluster.kubectl("delete", "cninodes", *WORKERS)
 
 
-def test_custom_networking(cluster: Cluster, cni_nodes: None) -> None:
+def test_custom_networking(cluster: Cluster) -> None:
     """ENIConfig by the node's label, and by its annotation before the label: new ENIs are in that subnet, the primary is not used"""
+    until(
+        "both nodes have a place for an ENI", 240, lambda: all(secondary(cluster, n) < SECONDARY_ENIS for n in WORKERS)
+    )
     subnets = {name: subnet["id"] for name, subnet in cluster.lab.status()["subnets"].items()}
     cluster.apply(eni_config("by-label", subnets["pods"]), eni_config("by-annotation", subnets["pods-b"]))
     cluster.kubectl("label", "node", *WORKERS, f"{ENI_CONFIG}=by-label")
     cluster.kubectl("annotate", "node", "node-b", f"{ENI_CONFIG}=by-annotation")
-    release.upgrade(
-        cluster,
-        SET,
-        "env.AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG=true",
-        SET,
-        "env.ENABLE_POD_ENI=true",
-        SET,
-        "env.WARM_IP_TARGET=2",
-    )
+    release.reconfigure(cluster, AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG="true", WARM_IP_TARGET="2")
     # ENIs that are there stay in use, as with the original; new ones are made as the ENIConfig says.
-    enis = cluster.lab.enis()
-    sizes = {node: 14 * sum(eni["device_index"] > 0 for eni in enis[node]) + 3 for node in WORKERS}
+    sizes = {node: free(cluster, node) + 3 for node in WORKERS}
     cluster.apply(*(workloads.deployment(f"custom-{node}", size, node=node) for node, size in sizes.items()))
     for node, subnet in (("node-a", "pods"), ("node-b", "pods-b")):
         pods = release.wait_pods(cluster, f"custom-{node}", sizes[node], 240)
@@ -112,8 +118,24 @@ def test_custom_networking(cluster: Cluster, cni_nodes: None) -> None:
         release.wait_gone(cluster, f"custom-{node}")
 
 
+def secondary(cluster: Cluster, node: str) -> int:
+    return sum(eni["device_index"] > 0 for eni in cluster.lab.enis()[node])
+
+
+def free(cluster: Cluster, node: str) -> int:
+    """Addresses that the node's secondary ENIs have, or can take, besides those that pods hold."""
+    held = {str(item["ipv4"]) for item in release.ipam_json(cluster, node)["allocations"]}
+    own = [eni for eni in cluster.lab.enis()[node] if eni["device_index"] > 0]
+    return ADDRESSES * len(own) - sum(len(held & set(eni["secondary_ips"])) for eni in own)
+
+
 def test_cni_node_features(cluster: Cluster, cni_nodes: None) -> None:
     """ENABLE_POD_ENI: the CNINode asks for a trunk, and names the node's ENIConfig"""
+    # CLUSTER_ENDPOINT is the next test's.
+    endpoint = f"https://{cluster.control.address}:{API_PORT}"
+    release.reconfigure(
+        cluster, AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG="true", ENABLE_POD_ENI="true", CLUSTER_ENDPOINT=endpoint
+    )
 
     def asked() -> bool:
         features = {
@@ -128,20 +150,8 @@ def test_cni_node_features(cluster: Cluster, cni_nodes: None) -> None:
     until("both CNINodes have the features", 90, asked, pause=1)
 
 
-def test_back_to_normal(cluster: Cluster) -> None:
-    """Without custom networking again: pods start"""
-    cluster.kubectl("label", "node", *WORKERS, f"{ENI_CONFIG}-")
-    cluster.kubectl("annotate", "node", *WORKERS, f"{ENI_CONFIG}-")
-    release.upgrade(cluster)
-    cluster.apply(workloads.pod("normal", node="node-a"))
-    release.wait_pods(cluster, "normal", 1)
-    cluster.kubectl("delete", "pod", "normal")
-
-
 def test_cluster_endpoint(cluster: Cluster) -> None:
     """CLUSTER_ENDPOINT: a node whose kube-proxy has never run gets its network all the same"""
-    address = cluster.control.address
-    release.upgrade(cluster, SET, f"env.CLUSTER_ENDPOINT=https://{address}:{API_PORT}")
     worker = cluster.workers["node-a"]
     proxies = [
         pid

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from cluster import release
+from cluster import release, workloads
 from cluster.cluster import WORKERS, Cluster
+from cluster.node import Worker
 from cluster.sh import run, until
 
 
@@ -32,21 +32,22 @@ def test_uninstall(cluster: Cluster) -> None:
     """helm uninstall: no object of the release is left in the cluster"""
     cluster.helm("uninstall", release.NAME, "-n", release.NAMESPACE, "--wait", "--timeout", "120s")
     until("the DaemonSet's pods are gone", 120, lambda: not release.pods(cluster))
-    left = []
-    for kind in ("daemonsets", "serviceaccounts", "configmaps", "secrets", "jobs", "pods"):
-        left += [
-            f"{kind}/{item['metadata']['name']}"
-            for item in cluster.get(kind, "-n", release.NAMESPACE)
-            if _of_release(item)
-        ]
-    for kind in ("clusterroles", "clusterrolebindings"):
-        left += [f"{kind}/{item['metadata']['name']}" for item in cluster.get(kind) if _of_release(item)]
+    left = _objects(cluster)
     assert not left, left
+
+
+def _objects(cluster: Cluster) -> list[str]:
+    """What there is of the release and its clean-up."""
+    kinds = ("daemonsets", "serviceaccounts", "configmaps", "secrets", "jobs", "pods")
+    found = [(kind, item) for kind in kinds for item in cluster.get(kind, "-n", release.NAMESPACE)]
+    found += [(kind, item) for kind in ("clusterroles", "clusterrolebindings") for item in cluster.get(kind)]
+    return [f"{kind}/{item['metadata']['name']}" for kind, item in found if _of_release(item)]
 
 
 def _of_release(item: dict[str, Any]) -> bool:
     labels: dict[str, str] = item["metadata"].get("labels", {})
-    return labels.get("app.kubernetes.io/instance") == release.NAME or labels.get("k8s-app") == "aws-node"
+    named = item["metadata"]["name"].startswith("aws-node-clean")
+    return named or labels.get("app.kubernetes.io/instance") == release.NAME or labels.get("k8s-app") == "aws-node"
 
 
 def test_nodes_are_kept_working(cluster: Cluster) -> None:
@@ -57,50 +58,36 @@ def test_nodes_are_kept_working(cluster: Cluster) -> None:
 
 
 def test_clean_nodes(cluster: Cluster) -> None:
-    """Cleaning a node removes conflist, plugins and state, and the node is NotReady as before the install"""
-    pods = [_cleaner(name) for name in WORKERS]
-    cluster.apply(*pods)
-    names = [pod["metadata"]["name"] for pod in pods]
-    until("the cleaners have finished", 90, lambda: all(_phase(cluster, name) == "Succeeded" for name in names))
-    cluster.kubectl("delete", "pod", "-n", release.NAMESPACE, *names)
-    for name in WORKERS:
-        assert not cluster.workers[name].file("/etc/cni/net.d/10-aws.conflist").exists()
-        assert not cluster.workers[name].file("/opt/cni/bin/aws-cni").exists()
-        assert not list(cluster.workers[name].file("/run/aws-node").iterdir())
+    """Installed again over what is there, then uninstalled with clean, plugins, state and rules: a node is as before the install"""
+    flags = ",".join(f"uninstall.{name}=true" for name in ("clean", "plugins", "state", "rules"))
+    release.install(cluster, "--set", flags, version=4)
+    assert all(release.nodes_ready(cluster).values())
+    cluster.apply(*(workloads.pod(f"again-{node}", node=node) for node in WORKERS))
+    for node in WORKERS:
+        release.wait_pods(cluster, f"again-{node}", 1)
+    cluster.kubectl("delete", "pod", *(f"again-{node}" for node in WORKERS))
+    for worker in cluster.workers.values():
+        assert our_kernel_state(worker)
+    cluster.helm("uninstall", release.NAME, "-n", release.NAMESPACE, "--timeout", "180s", version=4)
+    for worker in cluster.workers.values():
+        assert not worker.file("/etc/cni/net.d/10-aws.conflist").exists()
+        assert not worker.file("/opt/cni/bin/aws-cni").exists()
+        assert not list(worker.file("/run/aws-node").iterdir())
+        assert our_kernel_state(worker) == []
     until("nodes say that they have no network", 60, lambda: not any(release.nodes_ready(cluster).values()))
+    until("the clean-up is gone itself", 60, lambda: not _objects(cluster))
 
 
-def _phase(cluster: Cluster, name: str) -> str:
-    return str(
-        json.loads(cluster.kubectl("get", "pod", "-n", release.NAMESPACE, name, "-o", "json"))["status"]["phase"]
-    )
-
-
-def _cleaner(node: str) -> dict[str, Any]:
-    """What docs/e2e.md shows: one pod per node, with the host's directories."""
-    paths = {"conf": "/etc/cni/net.d", "bin": "/opt/cni/bin"}
-    mounts = [{"name": name, "mountPath": f"/host{path}"} for name, path in paths.items()]
-    volumes = [
-        {"name": name, "hostPath": {"path": path}} for name, path in (paths | {"run": "/var/run/aws-node"}).items()
+def our_kernel_state(worker: Worker) -> list[str]:
+    """Rules and chains on a node that are of our making. kube-proxy's, and the kernel's own, stay."""
+    rules = run("nsenter", f"--net={worker.netns}", "ip", "rule").splitlines()
+    filters = [
+        line
+        for tool in ("iptables-nft-save", "iptables-legacy-save")
+        for line in run("nsenter", f"--net={worker.netns}", tool).splitlines()
     ]
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": f"clean-{node}", "namespace": release.NAMESPACE},
-        "spec": {
-            "nodeName": node,
-            "hostNetwork": True,
-            "restartPolicy": "Never",
-            "tolerations": [{"operator": "Exists"}],
-            "automountServiceAccountToken": False,
-            "containers": [
-                {
-                    "name": "clean",
-                    "image": "localhost/vpccni/init:0.1.0",
-                    "args": ["clean", "--plugins", "--state"],
-                    "volumeMounts": [*mounts, {"name": "run", "mountPath": "/var/run/aws-node"}],
-                }
-            ],
-            "volumes": volumes,
-        },
-    }
+    tables = run("nsenter", f"--net={worker.netns}", "nft", "list", "tables").splitlines()
+    return [
+        *(rule for rule in rules if rule.split(":")[0] not in ("0", "32766", "32767")),
+        *(line for line in (*filters, *tables) if "AWS" in line or "aws-cni" in line),
+    ]

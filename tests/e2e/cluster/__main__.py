@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import sys
 
-from cluster.cluster import STATE, Cluster, down
+from cluster import janitor
+from cluster.cluster import LAB, STATE, Cluster, down
 from cluster.parts import REPO
 from cluster.sh import Steps
 
@@ -15,16 +16,21 @@ def main() -> int:
     if verb == "down":
         print("removed" if down() else "there was nothing")
         return 0
+    if verb == "await-end":  # started by ``up``
+        if janitor.await_end():
+            down()
+        return 0
     if verb != "hold":
         print(__doc__, file=sys.stderr)
         return 2
     down()
-    cluster = Cluster(Steps(REPO / "build/e2e-hold.json"))
+    cluster = Cluster(Steps(REPO / f"build/{LAB}-hold.json"))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         cluster.up()
         print(
-            f"kubeconfig: {STATE}/shared/pki/admin.kubeconfig; nsenter --net=/run/netns/vpclab-e2e-control", flush=True
+            f"kubeconfig: {STATE}/shared/pki/admin.kubeconfig; nsenter --net=/run/netns/vpclab-{LAB}-control",
+            flush=True,
         )
         signal.pause()
     except KeyboardInterrupt:

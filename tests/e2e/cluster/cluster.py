@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +18,8 @@ from vpccni_lab.fabric import namespaces
 from vpccni_lab.linux import syscalls
 from vpccni_lab.spec import LabSpec, NodeSpec, SubnetSpec
 
-from cluster import cgroups, mkimage, node, parts
+from cluster import cgroups, janitor, mkimage, node, parts
+from cluster.api import Api
 from cluster.controlplane import ControlPlane
 from cluster.processes import Processes, end_recorded
 from cluster.sh import CommandError, Steps, run, until
@@ -27,7 +28,7 @@ STATE: Final = Path(os.environ.get("VPCCNI_E2E_STATE") or "/var/tmp/vpccni-e2e")
 LAB: Final = os.environ.get("VPCCNI_E2E_LAB", "e2e")
 CONTROL: Final = "control"
 WORKERS: Final = ("node-a", "node-b")
-SERVICE_IMAGES: Final = ("eni-manager", "ipam", "netconf", "init")
+SERVICE_IMAGES: Final = ("eni-manager", "ipam", "netconf", "init", "metrics-helper")
 PROBE: Final = "localhost/e2e/probe:1"
 BUSYBOX: Final = "localhost/e2e/busybox:1"
 MAX_PODS: Final = 58  # m5.xlarge: 4 ENIs of 14 addresses, and two pods on the host's network
@@ -70,7 +71,10 @@ class Cluster:
         self.processes = Processes(self.logs, STATE / "processes")
         self.lab: LabClient
         self.control: ControlPlane
+        self.api: Api
         self.workers: dict[str, node.Worker] = {}
+        self.janitor: janitor.Janitor | None = None
+        self.sysctls: dict[str, str] = {}
 
     # up and down
 
@@ -79,7 +83,8 @@ class Cluster:
         missing = parts.missing_tools()
         if missing or os.geteuid() != 0:
             raise CommandError(f"needs root and {', '.join(missing) or 'nothing else'}")
-        _remember_sysctls()
+        self.sysctls = _remember_sysctls()
+        self.janitor = janitor.start(STATE / "janitor.json")
         _disks_in_memory()
         said = _say
         with self.steps.step("parts: Kubernetes, Helm, probe, Debian packages"):
@@ -97,14 +102,15 @@ class Cluster:
             self.control = ControlPlane(
                 binaries, debian / "usr/bin/etcd", netns, host.address, STATE / "shared", self.processes
             )
+            self.api = self.control.api()
             self.control.start_store()
             self._workers(debian)
-            until("the API server answers", 90, lambda: self.kubectl("get", "--raw", "/readyz"))
+            until("the API server is ready", 90, lambda: self.api.text("/readyz"))
             self.control.start_controllers()
         with self.steps.step("both nodes are registered and have the images"):
             until("both nodes are registered", 120, self._registered)
             until("all images are imported", 120, lambda: all(worker.imported for worker in self.workers.values()))
-            until("the default service account is there", 60, lambda: self.kubectl("get", "serviceaccount", "default"))
+            until("the default service account is there", 60, lambda: self.get("serviceaccounts"))
 
     def _images(self, debian: Path) -> None:
         images = STATE / "images"
@@ -138,8 +144,12 @@ class Cluster:
         with uninterrupted():
             self.processes.stop_all(grace=0)
             with contextlib.suppress(AttributeError):
+                self.api.close()
+            with contextlib.suppress(AttributeError):
                 self.lab.close()
             down()
+            if self.janitor is not None:
+                self.janitor.dismiss()
 
     # use
 
@@ -161,12 +171,12 @@ class Cluster:
 
     def apply(self, *objects: dict[str, Any]) -> None:
         """Server-side apply of objects."""
-        everything = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
-        self.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(everything))
+        for item in objects:
+            self.api.apply(item)
 
     def get(self, what: str, *arguments: str) -> list[dict[str, Any]]:
-        """Items of ``kubectl get what -o json``."""
-        return list(json.loads(self.kubectl("get", what, "-o", "json", *arguments))["items"])
+        """Items as of ``kubectl get what -o json``."""
+        return self.api.get(what, *arguments)
 
     def keep_logs(self, target: Path) -> None:
         """Copies every log, and what the API server knows, into one folder."""
@@ -228,12 +238,16 @@ def _disks_in_memory() -> None:
         syscalls.mount("tmpfs", str(disks), "tmpfs", data="size=6g,mode=755")
 
 
-def _remember_sysctls() -> None:
+def sysctls() -> dict[str, str]:
+    """What kubelet changes for the whole machine, as it is now."""
+    return {name: path.read_text().strip() for name in _SYSCTLS if (path := Path("/proc/sys", name)).exists()}
+
+
+def _remember_sysctls() -> dict[str, str]:
     STATE.mkdir(parents=True, exist_ok=True)
-    saved = STATE / "sysctls.json"
-    if not saved.exists():
-        found = {name: path.read_text().strip() for name in _SYSCTLS if (path := Path("/proc/sys", name)).exists()}
-        saved.write_text(json.dumps(found))
+    found = sysctls()
+    (STATE / "sysctls.json").write_text(json.dumps(found))
+    return found
 
 
 def down() -> bool:
@@ -242,10 +256,11 @@ def down() -> bool:
     False when there was nothing. The images and disks of the nodes go too; the cache of built parts stays.
     """
     there = STATE.exists()
+    janitor.end_other(STATE / "janitor.json")
     end_recorded(STATE / "processes")
     with contextlib.suppress(ReasonError):
         there = lifecycle.down(LAB, _say) or there
-    left = cgroups.remove()
+    left = cgroups.remove(seconds=30.0)
     saved = STATE / "sysctls.json"
     if saved.exists():
         for name, value in json.loads(saved.read_text()).items():
@@ -259,9 +274,11 @@ def down() -> bool:
     return there
 
 
-def leftovers() -> list[str]:
-    """What of a cluster is still on this machine: processes, namespaces, mounts, control groups, files."""
+def leftovers(before: Mapping[str, str] | None = None) -> list[str]:
+    """What of a cluster is still on this machine: processes, namespaces, mounts, control groups, files, and sysctls that
+    differ from ``before``."""
     found = [f"namespace {path}" for path in namespaces.of_lab(LAB)]
+    found += [f"sysctl {name}" for name, value in sysctls().items() if value != (before or {}).get(name, value)]
     found += [f"file {STATE}"] if STATE.exists() else []
     found += [f"control group {path}" for path in cgroups.left()]
     found += [
@@ -273,6 +290,6 @@ def leftovers() -> list[str]:
         if process.name.isdigit() and int(process.name) != os.getpid():
             with contextlib.suppress(OSError):
                 line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                if f"{STATE}/" in line or f"vpccni_lab.daemon {LAB}" in line:
+                if f"{STATE}/" in line or f"vpccni_lab.daemon {LAB} " in line:
                     found.append(f"process {process.name} {line[:100]}")
     return found

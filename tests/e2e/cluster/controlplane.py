@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from cluster.api import Api
 from cluster.pki import Pki
 from cluster.processes import Processes
 
@@ -41,6 +42,11 @@ class ControlPlane:
             ("proxy", "/CN=system:kube-proxy"),
         ):
             self.pki.user(user, subject)
+
+    def api(self) -> Api:
+        """For the tests, as cluster-admin, from this host."""
+        pki = self.pki
+        return Api(self._netns, self.address, API_PORT, pki.cert("ca"), pki.cert("admin"), pki.key("admin"))
 
     def start_store(self) -> None:
         """etcd and the API server, which answers some seconds later."""

@@ -6,13 +6,16 @@ import http.client
 import json
 import os
 import urllib.parse
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from vpccni_lab.linux import syscalls
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Net:
@@ -34,11 +37,18 @@ class Net:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._pool.shutdown()
+
+    def submit(self, function: Callable[P, T], *arguments: P.args, **more: P.kwargs) -> T:
+        """Runs a function there; its result or its exception."""
+        return self._pool.submit(function, *arguments, **more).result()
 
     def get(self, url: str, timeout: float = 5.0, method: str = "GET") -> Any:
         """The answer's JSON. Raises OSError, http.client.HTTPException, ValueError."""
-        return self._pool.submit(_request, url, timeout, method).result()
+        return self.submit(_request, url, timeout, method)
 
     def each(self, urls: Iterable[str], timeout: float = 5.0, method: str = "GET") -> list[Any]:
         """Many at once, in order; a failed one is its exception."""

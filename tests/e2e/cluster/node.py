@@ -88,6 +88,9 @@ class Worker:
             "imageGCLowThresholdPercent": 99,
             "nodeStatusUpdateFrequency": "4s",
             "serializeImagePulls": False,
+            # A container that is killed several times is started again soon, not after 10, 20, 40 s.
+            "featureGates": {"KubeletCrashLoopBackOffMax": True},
+            "crashLoopBackOff": {"maxContainerRestartPeriod": "2s"},
         }
 
     def _kube_proxy(self, pki: Pki) -> dict[str, Any]:
@@ -158,11 +161,11 @@ class Worker:
         outer = self._processes.pid(self._process)
         return int(Path(f"/proc/{outer}/task/{outer}/children").read_text().split()[0])
 
-    def exec(self, *argv: str | Path, timeout: float = 60.0) -> str:
+    def exec(self, *argv: str | Path, stdin: str | None = None, timeout: float = 60.0) -> str:
         """Runs a program inside the node; its output. Raises CommandError."""
         inside = ["nsenter", "-t", str(self.init_pid), "--mount", "--uts", "--ipc", "--net", "--pid"]
         env = {"PATH": f"{self._debian}/usr/bin:{parts.BIN}:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}
-        return run(*inside, *argv, env=env, timeout=timeout)
+        return run(*inside, *argv, stdin=stdin, env=env, timeout=timeout)
 
     def file(self, inside: str) -> Path:
         """Where this process finds a file of the node (no symbolic links on the way: /run, not /var/run)."""

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from cluster.cluster import WORKERS, Cluster
 from cluster.parts import REPO
-from cluster.sh import CommandError, until
+from cluster.sh import CommandError, run, until
 
 NAME: Final = "aws-vpc-cni"
 NAMESPACE: Final = "kube-system"
@@ -36,16 +36,23 @@ class ServiceProcess:
         return dict(entry.decode().split("=", 1) for entry in entries if b"=" in entry)
 
 
-def install(cluster: Cluster, *more: str) -> None:
-    """Returns when all containers of all nodes are ready. Raises CommandError, TimeoutError."""
-    cluster.helm("install", NAME, str(CHART), "-n", NAMESPACE, "-f", str(VALUES), *more)
+def install(cluster: Cluster, *more: str, version: int = 3) -> str:
+    """Returns Helm's notes when all containers of all nodes are ready. Raises CommandError, TimeoutError."""
+    said = cluster.helm("install", NAME, str(CHART), "-n", NAMESPACE, "-f", str(VALUES), *more, version=version)
     _rolled_out(cluster)
+    return said
 
 
 def upgrade(cluster: Cluster, *more: str) -> None:
     """Likewise: a rolling update, one node after the other."""
     cluster.helm("upgrade", NAME, str(CHART), "-n", NAMESPACE, "-f", str(VALUES), *more)
     _rolled_out(cluster)
+
+
+def reconfigure(cluster: Cluster, **env: str) -> None:
+    """An upgrade to other settings, on both nodes at once. Raises CommandError, TimeoutError."""
+    pairs = [item for name, value in env.items() for item in ("--set-string", f"env.{name}={value}")]
+    upgrade(cluster, "--set", "updateStrategy.rollingUpdate.maxUnavailable=100%", *pairs)
 
 
 def _rolled_out(cluster: Cluster) -> None:
@@ -166,3 +173,9 @@ def ipam_json(cluster: Cluster, node: str) -> dict[str, Any]:
         return dict(json.loads(cluster.workers[node].file("/run/aws-node/ipam.json").read_text()))
     except FileNotFoundError as error:
         raise CommandError(f"no checkpoint on {node}: {error}") from error
+
+
+def pod_rules(netns: Path) -> frozenset[str]:
+    """Addresses that have a rule of ours (to the pod: priority 512)."""
+    lines = run("nsenter", f"--net={netns}", "ip", "rule").splitlines()
+    return frozenset(line.split(" to ")[1].split()[0] for line in lines if line.startswith("512:"))

@@ -43,6 +43,7 @@ class Steps:
         self._report = report
         self._began = time.monotonic()
         self.done: list[dict[str, object]] = []
+        self.notes: dict[str, object] = {}
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -61,10 +62,13 @@ class Steps:
         sys.stdout.write(f"{at:7.1f} s  {seconds:6.1f} s  {'ok  ' if ok else 'FAIL'}  {name}\n")
         sys.stdout.flush()
         self._report.parent.mkdir(parents=True, exist_ok=True)
-        total = round(at, 1)
-        self._report.write_text(
-            json.dumps({"ok": all(s["ok"] for s in self.done), "seconds": total, "steps": self.done}, indent=1)
-        )
+        whole = {"ok": all(s["ok"] for s in self.done), "seconds": round(at, 1), **self.notes, "steps": self.done}
+        self._report.write_text(json.dumps(whole, indent=1))
+
+    def note(self, name: str, figures: object) -> None:
+        """Printed, and kept in the report beside the steps."""
+        self.notes[name] = figures
+        sys.stdout.write(f"           ... {name}: {json.dumps(figures)}\n")
 
 
 def until(what: str, seconds: float, check: object, pause: float = 0.2) -> None:

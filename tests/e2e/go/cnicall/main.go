@@ -3,8 +3,9 @@
 //	cnicall MODE CONFDIR BINDIR NETNS
 //
 // MODE crio: ADD, at once CHECK (also where the file says disableCheck), DEL, as CRI-O does. MODE all: the verbs of CNI
-// 1.1 but GC, which on a node with pods would take every pod away that this program does not name. Prints one line per
-// call; status 1 at the first that fails.
+// 1.1 but GC. MODE gc: STATUS, ADD, then GC with the attachments that standard input lists (JSON: [{"containerID",
+// "ifname"}]) and with this program's own, then GC without its own, as a runtime that has lost it. Prints one line per call;
+// status 1 at the first that fails.
 package main
 
 import (
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/containernetworking/cni/libcni"
+	"github.com/containernetworking/cni/pkg/types"
 )
 
 func fail(what string, err error) {
@@ -43,7 +45,7 @@ func main() {
 		}
 	}
 	whole["plugins"] = kept
-	if mode == "all" {
+	if mode != "crio" {
 		// Only our own plugin: the reference plugins of Debian do not speak 1.1.
 		whole["cniVersion"] = "1.1.0"
 		whole["plugins"] = whole["plugins"].([]any)[:1]
@@ -66,7 +68,7 @@ func main() {
 		},
 		CapabilityArgs: map[string]any{"portMappings": []any{}},
 	}
-	if mode == "all" {
+	if mode != "crio" {
 		if err := cni.GetStatusNetworkList(ctx, list); err != nil {
 			fail("STATUS", err)
 		}
@@ -78,6 +80,10 @@ func main() {
 	}
 	text, _ := json.Marshal(result)
 	fmt.Println("ADD", string(text))
+	if mode == "gc" {
+		collect(ctx, list, binDir, runtime)
+		return
+	}
 	if err := cni.CheckNetworkList(ctx, list, runtime); err != nil {
 		fail("CHECK", err)
 	}
@@ -96,4 +102,32 @@ func main() {
 		}
 		fmt.Println(what, "ok")
 	}
+}
+
+// collect calls GC twice: the first must leave everything, the second must take what only the first one listed.
+func collect(ctx context.Context, list *libcni.NetworkConfigList, binDir string, own *libcni.RuntimeConf) {
+	var valid []types.GCAttachment
+	if err := json.NewDecoder(os.Stdin).Decode(&valid); err != nil {
+		fail("standard input", err)
+	}
+	// A cache of its own, empty: else libcni itself sends a DEL for what is not listed, before the plugin is asked for GC.
+	cni := libcni.NewCNIConfigWithCacheDir([]string{binDir}, os.TempDir()+"/cnicall-gc-cache", nil)
+	mine := types.GCAttachment{ContainerID: own.ContainerID, IfName: own.IfName}
+	if err := cni.GCNetworkList(ctx, list, &libcni.GCArgs{ValidAttachments: append([]types.GCAttachment{mine}, valid...)}); err != nil {
+		fail("GC", err)
+	}
+	fmt.Println("GC ok")
+	check := libcni.NewCNIConfigWithCacheDir([]string{binDir}, os.TempDir()+"/cnicall-cache", nil)
+	if err := check.CheckNetworkList(ctx, list, own); err != nil {
+		fail("CHECK after GC", err)
+	}
+	fmt.Println("CHECK ok")
+	if err := cni.GCNetworkList(ctx, list, &libcni.GCArgs{ValidAttachments: valid}); err != nil {
+		fail("GC without own", err)
+	}
+	fmt.Println("GC without own ok")
+	if err := check.CheckNetworkList(ctx, list, own); err == nil {
+		fail("CHECK after the second GC", fmt.Errorf("passed, though the attachment was not listed"))
+	}
+	fmt.Println("CHECK refused")
 }

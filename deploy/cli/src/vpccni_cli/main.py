@@ -16,6 +16,9 @@ COMMANDS: Final = {
     "explain": "Why a pod has its address or none, or what a reason means.",
     "verify": "Compare every pod of this node with the kernel.",
     "doctor": "Check what usually goes wrong on a node, with the cure.",
+    "top": "Nodes or subnets of the cluster, the neediest first.",
+    "bundle": "Write a support archive of this node, secrets masked.",
+    "mask": "Copy standard input to standard output without secrets.",
     "migrate": "Read the original's aws-node DaemonSet (1.12 or later) and print equivalent values for our chart.",
 }
 

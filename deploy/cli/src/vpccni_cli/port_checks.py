@@ -58,14 +58,15 @@ def _problem(port: Port) -> str:
     """Empty when our service answers there."""
     try:
         if port.kind == "health":
-            return "" if _serves_health(port) else "not our health service answers"
+            return "" if ask_health(port, "live") == "SERVING" else "not our health service answers"
         path, mark = ("/metrics", _METRICS_MARK) if port.kind == "metrics" else ("/", _PAGES_MARK)
-        return "" if mark in _get(port, path) else "somebody else answers"
+        return "" if mark in get(port, path) else "somebody else answers"
     except (OSError, http.client.HTTPException) as error:
         return f"no answer ({str(error) or type(error).__name__})"
 
 
-def _get(port: Port, path: str) -> bytes:
+def get(port: Port, path: str) -> bytes:
+    """Raises OSError and http.client.HTTPException."""
     connection = http.client.HTTPConnection(port.host, port.number, timeout=_TIMEOUT_S)
     try:
         connection.request("GET", path)
@@ -74,15 +75,24 @@ def _get(port: Port, path: str) -> bytes:
         connection.close()
 
 
-def _serves_health(port: Port) -> bool:
-    """grpc.health.v1 by hand: its package is no dependency of this command."""
+def health(ports: Iterable[Port]) -> dict[str, dict[str, str]]:
+    """Service -> health service -> what grpc.health.v1 answers."""
+    return {
+        port.service: {name: ask_health(port, name) for name in ("startup", "live", "ready")}
+        for port in ports
+        if port.kind == "health"
+    }
+
+
+def ask_health(port: Port, name: str) -> str:
+    """grpc.health.v1 by hand: its package is no dependency of this command. SERVING, NOT_SERVING, UNKNOWN or a status."""
     import grpc
 
-    live = b"\x0a\x04live"  # HealthCheckRequest(service="live")
+    request = b"\x0a" + bytes([len(name)]) + name.encode()  # HealthCheckRequest(service=name)
     with grpc.insecure_channel(f"{port.host}:{port.number}") as channel:
         ask = channel.unary_unary("/grpc.health.v1.Health/Check", None, None)
         try:
-            answer = ask(live, timeout=_TIMEOUT_S)
-        except grpc.RpcError:
-            return False
-    return bytes(answer) == b"\x08\x01"  # HealthCheckResponse(status=SERVING)
+            answer = bytes(ask(request, timeout=_TIMEOUT_S))
+        except grpc.RpcError as error:
+            return str(error.code().name)
+    return {b"\x08\x01": "SERVING", b"\x08\x02": "NOT_SERVING"}.get(answer, "UNKNOWN")

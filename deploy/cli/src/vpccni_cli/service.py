@@ -84,6 +84,10 @@ class EniManager(Service):
             api.update({name: int(api[name]) for name in ("calls", "errors", "throttled")})
         return _with_numbers(found)
 
+    def inventory(self) -> dict[str, Any]:
+        """ENIs as instance metadata and our own calls have them."""
+        return plain(self.call(self._stub.Inventory, self._pb.InventoryRequest(source=self._pb.IMDS)))
+
     def check_access(self) -> dict[str, Any]:
         """By some 15 calls to EC2 that change nothing."""
         return _with_numbers(plain(self.call(self._stub.CheckAccess, self._pb.CheckAccessRequest())))

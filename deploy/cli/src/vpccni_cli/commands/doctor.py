@@ -31,19 +31,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
     node.configure(parser)
 
 
-def run(args: argparse.Namespace) -> int:
+def findings(args: argparse.Namespace) -> list[Finding]:
+    """Every check, good or bad."""
     told: dict[str, dict[str, Any]] = {}
-    findings = [*_ipam(args, told), *_netconf(args, told), *_eni_manager(args, told)]
-    settings = {name: found["settings"] for name, found in told.items()}
-    findings += service_checks.versions(VERSION, {name: found["version"] for name, found in told.items()})
-    findings += port_checks.checks(port_checks.ports_of(settings))
-    findings += checks(Host(args.root, args.proc))
-    failed = [finding for finding in findings if finding.ok is False]
+    found = [*_ipam(args, told), *_netconf(args, told), *_eni_manager(args, told)]
+    found += service_checks.versions(VERSION, {name: view["version"] for name, view in told.items()})
+    found += port_checks.checks(port_checks.ports_of({name: view["settings"] for name, view in told.items()}))
+    found += checks(Host(args.root, args.proc))
+    return found
+
+
+def run(args: argparse.Namespace) -> int:
+    found = findings(args)
+    failed = [finding for finding in found if finding.ok is False]
     lines: list[str] = []
-    for finding in findings:
+    for finding in found:
         lines += _lines(finding, sys.stdout.isatty())
-    lines += ["", f"{len(failed)} of {len(findings)} checks fail"]
-    text.emit(args, {"failed": len(failed), "checks": [dataclasses.asdict(item) for item in findings]}, lines)
+    lines += ["", f"{len(failed)} of {len(found)} checks fail"]
+    text.emit(args, {"failed": len(failed), "checks": [dataclasses.asdict(item) for item in found]}, lines)
     return 1 if failed else 0
 
 

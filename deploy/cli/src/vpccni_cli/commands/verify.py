@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from vpccni_api.reasons import ReasonError
 
@@ -18,23 +19,28 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     try:
-        with node.Node(args.socket, args.timeout) as asked:
-            # One after the other: pods that start now come first.
-            checked = [(line, asked.check(line)) for _, _, line in node.assigned(asked.inspect())]
+        found = differences(args)
     except ReasonError as error:
         return text.emit_error(args, error)
-    wrong = [(line, difference) for line, difference in checked if difference]
-    lines = text.field("verify", f"{len(checked)} pod interfaces, {len(wrong)} differ from what is recorded")
-    for line, difference in wrong:
-        pod = line.get("pod", {})
-        lines += ["", *text.field("pod", f"{pod.get('namespace')}/{pod.get('name')}, {line['address']}")]
-        lines += text.problem(difference)
-    value = {
-        "checked": len(checked),
-        "wrong": [
-            {"pod": line.get("pod"), "address": line["address"], "problem": text.as_json(difference)}
-            for line, difference in wrong
-        ],
-    }
-    text.emit(args, value, lines)
+    wrong = found["wrong"]
+    lines = text.field("verify", f"{found['checked']} pod interfaces, {len(wrong)} differ from what is recorded")
+    for item in wrong:
+        pod, problem = item["pod"], item["problem"]
+        lines += ["", *text.field("pod", f"{pod.get('namespace')}/{pod.get('name')}, {item['address']}")]
+        lines += text.field("failed", f"{problem['reason']}: {problem['message']}")
+        lines += text.field("cure", problem["cure"])
+    text.emit(args, found, lines)
     return 1 if wrong else 0
+
+
+def differences(args: argparse.Namespace) -> dict[str, Any]:
+    """``checked``: their number; ``wrong``: those that differ. Raises ReasonError when ipam cannot be asked."""
+    with node.Node(args.socket, args.timeout) as asked:
+        # One after the other: pods that start now come first.
+        checked = [(line, asked.check(line)) for _, _, line in node.assigned(asked.inspect())]
+    wrong = [
+        {"pod": line.get("pod", {}), "address": line["address"], "problem": text.as_json(difference)}
+        for line, difference in checked
+        if difference
+    ]
+    return {"checked": len(checked), "wrong": wrong}

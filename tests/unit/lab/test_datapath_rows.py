@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from vpccni_lab.datapath import observe, rows
+from vpccni_lab.datapath.branch_rows import MODES as BRANCH_MODES
+from vpccni_lab.datapath.branch_rows import STANDARD, STRICT, plans
 from vpccni_lab.datapath.labs import MODES, link_of, spec_of
 from vpccni_lab.datapath.rows import SETTINGS, SETTINGS6, Place
 from vpccni_lab.datapath.table import settings_of
@@ -133,3 +135,42 @@ def test_the_eni_of_an_address() -> None:
         {**nothing, "link": "eth1", "prefixes": ["10.0.1.32/28"]},
     ]
     assert [link_of(address, enis) for address in ("10.0.1.11", "10.0.1.40")] == ["eth0", "eth1"]
+
+
+GUARDED = party("guarded", "10.0.1.14", "a", "branch 3")
+
+
+@pytest.mark.parametrize(
+    ("mode", "setting", "internet", "peer"),
+    [
+        (STANDARD, ON, "203.0.113.1", "10.0.1.1"),
+        (STANDARD, OFF, "", "10.0.1.12"),
+        (STANDARD, EXCLUDED, "203.0.113.1", "10.0.1.12"),
+        (STRICT, ON, "", "10.0.1.12"),
+        (STRICT, EXCLUDED, "", "10.0.1.12"),
+    ],
+)
+def test_strict_pods_are_never_translated(mode: str, setting: rows.Setting, internet: str, peer: str) -> None:
+    found = plans(PLACE, GUARDED, setting, mode, first=False)
+    assert ("p1", "internet", internet) in sources(found, "pod -> internet")
+    assert ("p1", "peer", peer) in sources(found, "pod -> peered network")
+
+
+@pytest.mark.parametrize(("mode", "local", "port"), [(STRICT, "", ""), (STANDARD, "10.0.1.1", "198.51.100.10")])
+def test_strict_pods_are_behind_the_vpc_for_their_node(mode: str, local: str, port: str) -> None:
+    found = plans(PLACE, GUARDED, ON, mode, first=True)
+    assert sources(found, "security group: node -> its pod") == {("a", "guarded", local)}
+    assert sources(found, "internet -> NodePort -> pod on eth0") == {("internet", "p0", port)}
+    assert sources(found, "internet -> hostPort") == {("internet", "p0", port)}
+    assert sources(found, "internet -> NodePort, translated -> pod on eth0") == {("internet", "p0", "10.0.1.1")}
+    assert sources(found, "node -> hostPort of its own") == {("a", "p0", "10.0.1.1")}
+
+
+@pytest.mark.parametrize("mode", BRANCH_MODES)
+def test_what_no_setting_changes_is_asked_once(mode: str) -> None:
+    once = {plan.name for plan in plans(PLACE, GUARDED, ON, mode, first=True)}
+    again = {plan.name for plan in plans(PLACE, GUARDED, ON, mode, first=False)}
+    assert {"pod -> pod, same node", "kubelet's probe (TCP)", "second VPC CIDR -> pod"} <= once - again
+    assert again == {plan.name for plan in plans(PLACE, GUARDED, OFF, mode, first=False)} | (
+        {"source ports of translated pods"} if mode == STANDARD else set()
+    )

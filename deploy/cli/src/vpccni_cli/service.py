@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import socket
 from typing import Any, Self
 
 from vpccni_api.reasons import Reason, ReasonError
@@ -117,6 +118,11 @@ def socket_of(service: str) -> str:
     """ipam, netconf or eni-manager: the service's own variable, or where the chart puts its socket."""
     default = {"ipam": IPAM_SOCKET, "netconf": NETCONF_SOCKET, "eni-manager": ENI_MANAGER_SOCKET}[service]
     return os.environ.get(f"VPCCNI_{service.replace('-', '_').upper()}_SOCKET") or default
+
+
+def node_name() -> str:
+    """Of the node that this runs on, without asking a service."""
+    return os.environ.get("MY_NODE_NAME") or socket.gethostname()
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

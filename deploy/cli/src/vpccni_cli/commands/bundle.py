@@ -8,7 +8,6 @@ import dataclasses
 import functools
 import http.client
 import os
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -41,7 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    name = f"vpccni-{_host(args)}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+    name = f"vpccni-{service.node_name()}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
     path = args.file or f"{name}.tar.gz"
     if path == "-" and sys.stdout.isatty():
         raise UsageError("standard output is a terminal; allowed: --file NAME, or a pipe")
@@ -50,10 +49,6 @@ def run(args: argparse.Namespace) -> int:
     if path != "-":
         text.emit(args, {"file": path, **manifest}, _shown(path, manifest))
     return 1 if manifest["missing"] else 0
-
-
-def _host(args: argparse.Namespace) -> str:
-    return os.environ.get("MY_NODE_NAME") or socket.gethostname()
 
 
 @contextlib.contextmanager
@@ -88,7 +83,7 @@ def _gather(args: argparse.Namespace, archive: Archive) -> dict[str, Any]:
             archive.text(f"metrics-{port.service}.txt", functools.partial(_metrics, port))
     archive.value("health.json", lambda: port_checks.health(port_checks.ports_of(settings)))
     _files(args.root, settings, archive)
-    return archive.close(node=_host(args))
+    return archive.close(node=service.node_name())
 
 
 def _files(root: Path, settings: dict[str, dict[str, str]], archive: Archive) -> None:

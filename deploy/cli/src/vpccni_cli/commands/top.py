@@ -45,7 +45,7 @@ def collect(args: argparse.Namespace) -> dict[str, Any]:
         with node.Node(args.socket, args.timeout) as asked:
             found = asked.inspect()
     except ReasonError as error:
-        return {"node": "", "error": str(error)}
+        return {"node": service.node_name(), "error": str(error)}
     growth = found.get("growth", {})
     report = {
         "node": found["node"],
@@ -172,7 +172,7 @@ def _subnets_table(rows: Sequence[dict[str, Any]]) -> list[str]:
         head,
         [
             (
-                one["subnet"],
+                one["subnet"] or "(not known)",
                 one["zone"] or "-",
                 str(one["free"]) if one["free"] >= 0 else "-",
                 *(str(one[name]) for name in ("nodes", "enis", "held", "used")),

@@ -8,6 +8,7 @@ import pathlib
 
 import pytest
 from PIL import Image
+from vpccni_lab.ec2.faults import Fault, Kind
 from vpccni_lab.fleet import __main__ as program
 from vpccni_lab.fleet.day import DAY, THROTTLED, Fleet, Shape
 from vpccni_lab.fleet.report import report_of
@@ -34,6 +35,22 @@ def test_after_a_day_ec2_holds_what_the_nodes_know_and_nothing_else(name: str) -
     report = report_of(name, {}, fleet, 0.0)
     assert (report.leaked, report.unserved) == (0, 0)
     assert report.at_rest <= 2.0
+
+
+def test_where_no_subnet_has_a_prefix_single_addresses_serve_and_the_rest_stays_quiet() -> None:
+    fleet = Fleet({"ENABLE_PREFIX_DELEGATION": "true"}, SMALL)
+    fleet.ec2.faults.add(Fault(Kind.NO_PREFIX))
+    fleet.run()
+    for node in fleet.nodes().values():
+        assert not any(eni.prefixes for eni in node.pool.enis.values())
+        assert node.supply().available >= 16, "as many as the prefix would have had"
+    report = report_of("", {}, fleet, 0.0)
+    assert (report.leaked, report.unserved) == (0, 0)
+    fleet.run(until=DAY + 8 * 3600.0)
+    before = dict(fleet.calls)
+    fleet.run(until=DAY + 32 * 3600.0)
+    made = sum(fleet.calls.values()) - sum(before.values())
+    assert 0 < made / (24 * len(fleet.nodes())) <= 2.0
 
 
 def test_the_same_seed_is_the_same_day() -> None:

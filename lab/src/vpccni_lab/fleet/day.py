@@ -79,6 +79,7 @@ class Fleet:
         self.shape = shape
         self.sim = Simulation()
         self.ec2 = Ec2(clock=self.sim.clock, seed=shape.seed)
+        self._limit_ids: list[str] = []
         self.ec2.timings = Timings(attach=2.0, detach=3.0)
         self.calls: collections.Counter[tuple[str, str]] = collections.Counter()
         self.rest_calls: collections.Counter[tuple[str, str]] = collections.Counter()
@@ -107,13 +108,16 @@ class Fleet:
 
     def _limit(self, share: float) -> None:
         """Sets EC2's account limits to this share of the usual."""
-        self.ec2.faults.clear()
+        for fault_id in self._limit_ids:
+            self.ec2.faults.remove(fault_id)
         share *= self.shape.nodes / 1000
-        for fault in ACCOUNT_LIMITS:
-            assert fault.kind is Kind.THROTTLE
+        assert all(fault.kind is Kind.THROTTLE for fault in ACCOUNT_LIMITS)
+        self._limit_ids = [
             self.ec2.faults.add(
                 dataclasses.replace(fault, rate=fault.rate * share, burst=max(5.0, fault.burst * share))
             )
+            for fault in ACCOUNT_LIMITS
+        ]
 
     # -- the day ------------------------------------------------------------------------------------------------------
 

@@ -15,12 +15,12 @@ from vpccni_api.reasons import Reason, ReasonError
 from vpccni_eni_manager.domain.ec2_errors import Ec2Error
 from vpccni_eni_manager.domain.model import AddressMode, Assigned, Eni, Growth
 from vpccni_ipam.domain.eni_numbers import route_table
-from vpccni_ipam.domain.giveback import GiveBack, plan_give_back
+from vpccni_ipam.domain.giveback import GiveBack, plan_give_back, plan_room
 from vpccni_ipam.domain.growth import GrowthStep, Room, Slots, next_step, room_left
 from vpccni_ipam.domain.model import EniFacts, EniState, InstanceLimits, Moment, PodIdentity, PodKey, Wiring
 from vpccni_ipam.domain.pool import Pool
 from vpccni_ipam.domain.stock import Supply
-from vpccni_ipam.domain.targets import Targets, in_effect
+from vpccni_ipam.domain.targets import Targets, in_effect, stand_in_s
 
 from vpccni_lab.fleet.capacity import Capacity
 from vpccni_lab.fleet.virtual import Process
@@ -33,7 +33,6 @@ _SHRINK_PACE_S: Final = 30.0
 _PAUSE: Final = (0.2, 20.0)
 _PAUSE_FINAL: Final = (2.0, 120.0)
 _FINAL: Final = frozenset({Reason.ENI_LIMIT, Reason.SUBNET_FULL, Reason.SUBNET_NO_PREFIX, Reason.SUBNET_NONE_ELIGIBLE})
-_STAND_IN: Final = (60.0, 7200.0)
 _SWEEP_S: Final = (3600.0, 300.0)
 _LOOK_S: Final = 7200.0
 _WIRING: Final = Wiring("eni")
@@ -172,9 +171,7 @@ class Node:
         while self._again and not self.gone:
             self._again = False
             self._serve()
-            moved = yield from self._grow()
-            if not moved:
-                moved = yield from self._shrink()
+            moved = (yield from self._make_room()) or (yield from self._grow()) or (yield from self._shrink())
             self._again = self._again or moved
         self._busy = False
         self._serve()
@@ -237,8 +234,7 @@ class Node:
         )
 
     def _no_prefix(self) -> None:
-        first, longest = _STAND_IN
-        self._prefixes_at = self._sim.now + min(first * 2**self._without_prefix, longest)
+        self._prefixes_at = self._sim.now + stand_in_s(self._without_prefix)
         self._without_prefix += 1
         self.pool.singles_stand_in = True
 
@@ -276,6 +272,14 @@ class Node:
         with contextlib.suppress(ReasonError):  # a real node asks EC2 what it still has; here the next look tries again
             yield from self._release(plan)
         return True
+
+    def _make_room(self) -> Process[bool]:
+        """Before growth: slots that free addresses of the other mode take up."""
+        plan = plan_room(self._targets, self.supply(), self._config.limits, self.pool.enis.values())
+        if plan:
+            with contextlib.suppress(ReasonError):
+                yield from self._release(plan)
+        return bool(plan)
 
     def _release(self, plan: GiveBack) -> Process[None]:
         pool = self.pool

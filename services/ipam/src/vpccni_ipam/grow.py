@@ -16,7 +16,7 @@ from vpccni_ipam.domain.eni_config import EniConfig
 from vpccni_ipam.domain.growth import GrowthStep, Room, Slots, next_step, room_left, servable, takes_addresses
 from vpccni_ipam.domain.model import AddressMode
 from vpccni_ipam.domain.stock import Supply
-from vpccni_ipam.domain.targets import Targets, in_effect
+from vpccni_ipam.domain.targets import Targets, in_effect, stand_in_s
 from vpccni_ipam.enis import Enis
 from vpccni_ipam.owner import FINAL, PoolOwner
 from vpccni_ipam.ports import EniManager, Grown, GrowthRequest
@@ -26,8 +26,6 @@ STEP_TIMEOUT_S: Final = 120.0
 # (first, longest) pause in seconds after a failed step; what only a person or another node can change is asked rarely.
 _PAUSE_FINAL: Final = (2.0, 120.0)
 _PAUSE: Final = (0.2, 20.0)
-# (first, longest) time in seconds in which single addresses stand in for prefixes that no subnet has.
-_STAND_IN: Final = (60.0, 7200.0)
 # A burst of ADDs is one call: a step whose size depends on the demand waits until none came for this long, or so long in all.
 _QUIET_S: Final = 0.05
 _GATHER_S: Final = 0.25
@@ -132,8 +130,7 @@ class Grow:
 
     def _no_prefix(self, error: ReasonError) -> None:
         """Fragmented subnets: the pool goes on with single addresses."""
-        first, longest = _STAND_IN
-        pause = min(first * 2**self._without_prefix, longest)
+        pause = stand_in_s(self._without_prefix)
         self._without_prefix += 1
         self._prefixes_at = self._owner.now().mono + pause
         self._owner.pool.singles_stand_in = True

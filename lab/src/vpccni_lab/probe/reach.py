@@ -37,7 +37,8 @@ class Probe:
     """One question: does a packet of ``size`` bytes (IP header included) from ``src`` arrive at ``dst``?
 
     ``to``, ``port``: where to send when it is not where ``dst`` listens (a public address, a NodePort, say). ``spoof``: a
-    source address to claim. ``source_port`` 0: any. ``size`` 0: as small as it gets.
+    source address to claim; ``source``: one of its own to send from, UDP only, empty: the kernel's choice. ``source_port`` 0: any.
+    ``size`` 0: as small as it gets.
     """
 
     src: Endpoint
@@ -48,6 +49,7 @@ class Probe:
     dont_fragment: bool = False
     port: int = PORT
     source_port: int = 0
+    source: str = ""
 
     @property
     def target(self) -> tuple[str, int]:
@@ -138,7 +140,8 @@ class _Udp:
 
 
 def _client(probe: Probe) -> Wanted:
-    bind = (probe.spoof, probe.source_port) if probe.spoof or probe.source_port else None
+    address = probe.spoof or probe.source
+    bind = (address, probe.source_port) if address or probe.source_port else None
     return Wanted(
         probe.src.netns,
         probe.src.family,

@@ -53,9 +53,17 @@ def test_a_missing_piece_is_seen(lab: LabClient) -> None:
         (here, "pod -> peered network"),
         (here, "internet -> NodePort -> pod on eth1"),
         (here, "internet -> NodePort -> pod on eth2"),
+        (here, "internet -> NodePort, translated -> pod on eth1"),
+        (here, "internet -> NodePort, translated -> pod on eth2"),
         (here, "source ports of translated pods"),
     }
     assert node.run(["ip", "rule", "add", "fwmark", "0x80/0x80", "lookup", "main", "priority", "1024"]).returncode == 0
     assert node.run(["iptables-nft", "-t", "nat", "-F", "AWS-SNAT-CHAIN-0"]).returncode == 0
+    assert node.run(["ip6tables-nft", "-t", "nat", "-F", "AWS-EGRESS-CHAIN-0"]).returncode == 0
     # not the row of source ports: its connections are those of the tables before, and stay translated
-    assert differing(table(lab)) == {(here, "pod -> internet"), (here, "pod -> peered network")}
+    assert differing(table(lab)) == {
+        (here, "pod -> internet"),
+        (here, "pod -> peered network"),
+        (here, "pod -> internet by IPv6"),
+        (here, "pod -> peered network by IPv6"),
+    }

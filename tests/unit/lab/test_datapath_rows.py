@@ -56,6 +56,19 @@ def test_sources_outside_the_vpc_follow_the_setting(setting: rows.Setting, inter
     assert len(sources(plans, "pod -> pod, same node")) == 6
 
 
+def test_egress_is_seen_as_the_node_under_every_setting_and_is_not_for_other_pods() -> None:
+    pods = (party("p0", "fd00::ac:3fe", "a", "eth0"), party("p1", "fd00::ac:3fd", "a", "eth1"))
+    internet, peer = party("internet", "2001:db8:ffff::10"), party("peer", "fd00:99::10")
+    place = dataclasses.replace(PLACE, egress=rows.Egress(pods, internet, peer, "2001:db8::1", "2001:db8::1"))
+    for setting in (ON, OFF, EXCLUDED):
+        plans = rows.rows(place, setting)
+        for name, target in (("internet", "internet"), ("peered network", "peer")):
+            seen = sources(plans, f"pod -> {name} by IPv6")
+            assert seen == {("p0", target, "2001:db8::1"), ("p1", target, "2001:db8::1")}
+        assert sources(plans, "pod -> pod by IPv6") == {("p0", "p1", ""), ("p1", "p0", "")}
+    assert not [plan for plan in rows.rows(PLACE, ON) if "IPv6" in plan.name]
+
+
 def test_every_eni_has_a_node_port_and_the_last_is_elsewhere() -> None:
     plans = {plan.name: plan for plan in rows.rows(PLACE, OFF)}
     ways = (

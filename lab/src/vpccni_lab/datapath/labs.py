@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import ipaddress
+import json
 import shlex
+import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
@@ -14,11 +16,12 @@ from vpccni_api.reasons import Reason, ReasonError
 
 from vpccni_lab import lifecycle
 from vpccni_lab.client import LabClient
-from vpccni_lab.datapath.rows import HOST_PORT, VARIABLES, Place, Setting, service_rules
+from vpccni_lab.datapath.rows import HOST_PORT, VARIABLES, Egress, Place, Setting, service_rules
 from vpccni_lab.demo.expect import Party
 from vpccni_lab.fabric import namespaces
 from vpccni_lab.fabric.plan import INTERNET_HOST, INTERNET_HOST6, PEER_HOST, PEER_HOST6
 from vpccni_lab.lifecycle import Progress
+from vpccni_lab.linux import syscalls
 from vpccni_lab.probe.reach import PORT, Endpoint
 from vpccni_lab.runtime import pods as podlib
 from vpccni_lab.runtime.pods import Failure, Pod
@@ -44,9 +47,14 @@ class Mode:
     env: Mapping[str, str]
     six: bool = False
 
+    @property
+    def egress(self) -> bool:
+        """Whether pods have egress links: with IPv6 they do by default."""
+        return self.six or self.env.get("ENABLE_V6_EGRESS") == "true"
+
 
 MODES: Final = (
-    Mode("IPv4 secondary", "t3.small", 7, {}),
+    Mode("IPv4 secondary", "t3.small", 7, {"ENABLE_V6_EGRESS": "true"}),
     Mode("IPv4 prefix", "t3.micro", 17, {"ENABLE_PREFIX_DELEGATION": "true", "VPCCNI_MAX_PODS": "40"}),
     Mode(
         "IPv6",
@@ -65,7 +73,7 @@ def spec_of(mode: Mode, name: str) -> LabSpec:
             node,
             f"subnet{number}",
             mode.instance_type,
-            ipv6=int(mode.six),
+            ipv6=1,
             env={"VPCCNI_NETCONF_PACKET_FILTER": backend},
             iptables=FILTERS[node],
         )
@@ -137,6 +145,7 @@ def places(lab: LabClient, mode: Mode) -> list[tuple[str, Place]]:
                     internet=_host(lab, "internet", INTERNET_HOST6 if mode.six else INTERNET_HOST),
                     peer=_host(lab, "peer", PEER_HOST6 if mode.six else PEER_HOST),
                     public=node.endpoint.address if mode.six else public[node.endpoint.address],
+                    egress=_egress(lab, name, enis[name][0], (*ours[0], *ours[1]), mode) if mode.egress else None,
                 ),
             )
         )
@@ -153,6 +162,29 @@ def _pods(lab: LabClient, node: str, enis: Sequence[Mapping[str, Any]]) -> tuple
     first = {link: parties[0] for link, parties in sorted(by_link.items())}
     chosen = sorted(first.values(), key=lambda party: (party.endpoint.name != f"{node}-0", party.eni))
     return tuple(chosen), tuple(by_link[chosen[0].eni][1:2])
+
+
+def _egress(lab: LabClient, name: str, primary: Mapping[str, Any], pods: Sequence[Party], mode: Mode) -> Egress:
+    """Of all of ``pods``. ``primary``: the node's primary ENI."""
+    six = mode.six
+    node = lab.node(name).address if six else str(primary["ipv6_addresses"][0])
+    return Egress(
+        pods=tuple(_by_egress(pod, "v4if0" if six else "v6if0") for pod in pods),
+        internet=_host(lab, "internet", INTERNET_HOST if six else INTERNET_HOST6),
+        peer=_host(lab, "peer", PEER_HOST if six else PEER_HOST6),
+        node=node,
+        public=lab.public()[node] if six else node,
+    )
+
+
+def _by_egress(pod: Party, link: str) -> Party:
+    show = ["ip", "-j", "addr", "show", "dev", link, "scope", "global"]
+    done = syscalls.in_netns(pod.endpoint.netns, lambda: subprocess.run(show, capture_output=True, check=False))
+    if done.returncode:
+        raise ReasonError(Reason.LINK_MISSING, f"{pod.endpoint.name}: {done.stderr.decode().strip()}")
+    (shown,) = json.loads(done.stdout)
+    address = shown["addr_info"][0]["local"]
+    return dataclasses.replace(pod, endpoint=dataclasses.replace(pod.endpoint, address=address))
 
 
 def link_of(address: str, enis: Sequence[Mapping[str, Any]]) -> str:

@@ -50,6 +50,18 @@ VARIABLES: Final = tuple(dict.fromkeys(name for setting in SETTINGS for name, _ 
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Egress:
+    """The address family that is not the cluster's. ``pods``: by their egress addresses. ``node``: the node's own address,
+    ``public``: what the internet sees of that."""
+
+    pods: tuple[Party, ...]
+    internet: Party
+    peer: Party
+    node: str
+    public: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Place:
     """One node and what surrounds it. ``pods``: one pod per ENI; ``Party.eni``: name of the ENI's link. ``mates``: further
     pods of the node. ``other``: another node, with ``their`` pods. ``public``: where the internet reaches the node."""
@@ -63,6 +75,7 @@ class Place:
     internet: Party
     peer: Party
     public: str
+    egress: Egress | None = None
 
     @property
     def six(self) -> bool:
@@ -78,7 +91,7 @@ def node_ports(place: Place) -> list[tuple[int, Party, bool]]:
 
 def rows(place: Place, setting: Setting) -> list[RowPlan]:
     """Every row of one node under one setting."""
-    return [*inside(place), *outside(place, setting), *inwards(place), *port_rows(place, setting)]
+    return [*inside(place), *outside(place, setting), *egress_rows(place), *inwards(place), *port_rows(place, setting)]
 
 
 def inside(place: Place) -> list[RowPlan]:
@@ -125,6 +138,26 @@ def outside(place: Place, setting: Setting) -> list[RowPlan]:
             peered or None,
         ),
         pairs("peered network -> pod", "own address", ((place.peer, pod) for pod in place.pods)),
+    ]
+
+
+def egress_rows(place: Place) -> list[RowPlan]:
+    """From pods to the outside in the other address family: translated to the node's address, whatever the setting; and to no
+    other pod."""
+    egress = place.egress
+    if egress is None:
+        return []
+    family = "IPv4" if place.six else "IPv6"
+    seen = "node's address" if egress.public == egress.node else "public address"
+    return [
+        pairs(f"pod -> internet by {family}", seen, ((pod, egress.internet) for pod in egress.pods), egress.public),
+        pairs(
+            f"pod -> peered network by {family}",
+            "node's address",
+            ((pod, egress.peer) for pod in egress.pods),
+            egress.node,
+        ),
+        pairs(f"pod -> pod by {family}", "nothing arrives", itertools.permutations(egress.pods, 2), ""),
     ]
 
 

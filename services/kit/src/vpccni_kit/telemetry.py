@@ -8,12 +8,15 @@ took VPCCNI_TRACE_SLOW seconds (default 1) are exported in any case. While the c
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import contextvars
 import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
+
+from vpccni_api.reasons import Reason
 
 from vpccni_kit.span import Attributes, AttributeValue, parse_traceparent
 from vpccni_kit.span import Span as Span
@@ -132,6 +135,9 @@ def span(
         token = _current.set(made)
         try:
             yield made
+        except asyncio.CancelledError:
+            made.fail(str(Reason.DEADLINE_EXCEEDED), "the caller gave up")
+            raise
         except BaseException as error:
             reason: Any = getattr(error, "reason", type(error).__name__)
             made.fail(str(reason), str(error))

@@ -122,7 +122,10 @@ def checks(traces: dict[str, list[Span]], growths: set[str]) -> Iterator[Check]:
     ec2 = [span for span in grown if span.name.startswith("ec2.")]
     with_id = sum(bool(span.attributes.get("aws.request_id")) for span in ec2)
     yield Check("EC2 spans with a request id", f"{len(ec2)}", f"{with_id}", with_id == len(ec2) > 0)
-    throttled = sum("throttled" in span.events and span.attributes.get("ec2.retries", 0) > 0 for span in ec2)
+    throttled = sum(
+        any(event.name == "throttled" for event in span.events) and span.attributes.get("ec2.retries", 0) > 0
+        for span in ec2
+    )
     yield Check("EC2 spans with a throttle as an event", "1", f"{throttled}", throttled == 1)
     named = sum(any(span.attributes.get("k8s.pod.name") == name for span in spans) for name, spans in traces.items())
     yield Check("traces that name their pod", f"{len(traces)}", f"{named}", named == len(traces))

@@ -137,4 +137,4 @@ class LabClient:
 
     def spans(self, trace_id: str, *, has: str = "", within: float = 3.0) -> list[Span]:
         """The spans of a trace, as soon as one is called ``has``; else after ``within`` seconds."""
-        return [Span(**span) for span in self.call("spans", trace_id=trace_id, has=has, within=within)]
+        return [Span.from_dict(span) for span in self.call("spans", trace_id=trace_id, has=has, within=within)]

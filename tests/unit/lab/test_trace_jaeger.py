@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import threading
 from collections.abc import Iterator
@@ -38,7 +39,15 @@ ANSWER: dict[str, Any] = {
                         {"key": "otel.status_description", "type": "string", "value": "3 of 3 ENIs"},
                         {"key": "vpccni.reason", "type": "string", "value": "ENI_LIMIT"},
                     ],
-                    "logs": [{"timestamp": 1, "fields": [{"key": "event", "type": "string", "value": "throttled"}]}],
+                    "logs": [
+                        {
+                            "timestamp": 1_700_000_000_004_000,
+                            "fields": [
+                                {"key": "event", "type": "string", "value": "throttled"},
+                                {"key": "attempt", "type": "int64", "value": 2},
+                            ],
+                        }
+                    ],
                     "processID": "p1",
                 },
                 {
@@ -84,10 +93,15 @@ def server() -> Iterator[str]:
 def test_spans_parents_links_events_and_errors(server: str) -> None:
     root, child = jaeger.trace(server, TRACE)
     assert (root.name, root.service, root.parent_id, root.error) == ("cni.add", "aws-cni", "", "")
-    assert (child.parent_id, child.links, child.events) == ("a" * 16, [f"{'c' * 32}-{'d' * 16}"], ["throttled"])
+    assert (child.parent_id, child.links) == ("a" * 16, [f"{'c' * 32}-{'d' * 16}"])
+    (event,) = child.events
+    assert (event.name, event.at_ns - root.start_ns, event.attributes) == ("throttled", 4_000_000, {"attempt": 2})
+    assert Span.from_dict(dataclasses.asdict(child)) == dataclasses.replace(child, events=(event,))
     assert child.error == "3 of 3 ENIs"
     assert (child.start_ns - root.start_ns, child.milliseconds) == (500_000, 9.0)
-    assert tree([root, child])[1].startswith("  ipam.AddPod")
+    shown = tree([root, child])
+    assert shown[1].startswith("  ipam.AddPod")
+    assert shown[2:] == ["    · throttled +4.00 ms attempt=2", f"    · linked to {'c' * 32}"]
 
 
 def test_an_unknown_trace_is_empty_and_a_jaeger_that_is_away_is_said(server: str) -> None:
@@ -108,6 +122,10 @@ def test_the_picture_has_a_row_for_every_span_and_red_for_a_failed_one(server: s
         assert two.height - one.height == 26
         colours = {colour for _, colour in two.getcolors(1 << 16) or ()}
     assert {(0xC6, 0x28, 0x28), (0x19, 0x76, 0xA3), (0x6A, 0x4C, 0x93)} <= colours
+    quiet = [dataclasses.replace(span, events=(), error="") for span in spans]
+    waterfall.draw(quiet, tmp_path / "c.png", "no event")
+    with Image.open(tmp_path / "c.png") as image:
+        assert (0xC6, 0x28, 0x28) not in {colour for _, colour in image.getcolors(1 << 16) or ()}
 
 
 def test_spans_of_no_length_and_unknown_services_are_drawn(tmp_path: Path) -> None:

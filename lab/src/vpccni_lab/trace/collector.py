@@ -17,7 +17,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as otl
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
-from vpccni_lab.trace.spans import Span, SpanStore
+from vpccni_lab.trace.spans import Event, Span, SpanStore
 
 log = logging.getLogger("vpclab")
 FORWARD_ENV: Final = "VPCLAB_OTLP_FORWARD"
@@ -103,7 +103,14 @@ def _spans(request: Any) -> Iterator[Span]:
                     end_ns=span.end_time_unix_nano,
                     attributes={item.key: _value(item.value) for item in span.attributes},
                     links=[f"{link.trace_id.hex()}-{link.span_id.hex()}" for link in span.links],
-                    events=[event.name for event in span.events],
+                    events=[
+                        Event(
+                            event.name,
+                            event.time_unix_nano,
+                            {item.key: _value(item.value) for item in event.attributes},
+                        )
+                        for event in span.events
+                    ],
                     error=(span.status.message or "error") if span.status.code == Status.STATUS_CODE_ERROR else "",
                 )
 

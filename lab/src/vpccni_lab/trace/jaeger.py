@@ -11,7 +11,7 @@ from typing import Any
 
 from vpccni_api.reasons import Reason, ReasonError
 
-from vpccni_lab.trace.spans import Span
+from vpccni_lab.trace.spans import Event, Span
 
 
 def trace(url: str, trace_id: str) -> list[Span]:
@@ -72,8 +72,13 @@ def _span(span: Mapping[str, Any], processes: Mapping[str, Any]) -> Span:
         attributes=tags,
         error=failed,
         links=links,
-        events=[field["value"] for log in span.get("logs") or () for field in log["fields"] if field["key"] == "event"],
+        events=[_event(log) for log in span.get("logs") or ()],
     )
+
+
+def _event(log: Mapping[str, Any]) -> Event:
+    fields = {field["key"]: field["value"] for field in log["fields"]}
+    return Event(str(fields.pop("event", "")), int(log["timestamp"]) * 1000, fields)
 
 
 def _references(span: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
+
+_LINKS_SHOWN: Final = 2
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened within a span. ``at_ns``: nanoseconds since the epoch."""
+
+    name: str
+    at_ns: int
+    attributes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Span:
     """Ids are hex; ``parent_id`` is empty for a root. Times: nanoseconds since the epoch. ``error``: empty when it went well.
 
-    ``links``: <trace id>-<span id> of each. ``events``: their names.
+    ``links``: <trace id>-<span id> of each.
     """
 
     trace_id: str
@@ -24,7 +35,12 @@ class Span:
     attributes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     error: str = ""
     links: Sequence[str] = ()
-    events: Sequence[str] = ()
+    events: Sequence[Event] = ()
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Span:
+        """What dataclasses.asdict made of one."""
+        return cls(**{**found, "events": tuple(Event(**event) for event in found["events"])})
 
     @property
     def milliseconds(self) -> float:
@@ -73,8 +89,20 @@ def tree(spans: Sequence[Span], width: int = 100) -> list[str]:
         facts = " ".join(f"{key.rpartition('.')[2]}={value}" for key, value in sorted(span.attributes.items()))
         error = f"! {span.error} " if span.error else ""
         line = f"{label:<34} {span.service:<12} +{(span.start_ns - begin) / 1e6:8.2f} ms {span.milliseconds:9.2f} ms  {error}{facts}"
-        lines.append(line if len(line) <= width else line[: width - 1] + "…")
+        below = [f"{'  ' * depth}  · {said}" for said in _notes(span, begin)]
+        lines += [one if len(one) <= width else one[: width - 1] + "…" for one in (line, *below)]
     return lines
+
+
+def _notes(span: Span, begin: int) -> Iterator[str]:
+    """Events, and links to other traces."""
+    for event in span.events:
+        facts = " ".join(f"{key}={value}" for key, value in sorted(event.attributes.items()))
+        yield f"{event.name} +{(event.at_ns - begin) / 1e6:.2f} ms {facts}".rstrip()
+    elsewhere = [link for link in span.links if not link.startswith(span.trace_id)]
+    if elsewhere:
+        shown = ", ".join(link.partition("-")[0] for link in elsewhere[:_LINKS_SHOWN])
+        yield f"linked to {shown}" + (f" and {len(elsewhere) - _LINKS_SHOWN} more" if elsewhere[_LINKS_SHOWN:] else "")
 
 
 def walk(spans: Sequence[Span]) -> Iterator[tuple[int, Span]]:

@@ -128,7 +128,7 @@ def _said(span: Span) -> Iterator[str]:
         yield f"! {span.attributes.get('vpccni.reason', 'error')}"
     counts = collections.Counter(event.name for event in span.events)
     if counts:
-        yield "(" + ", ".join(f"{count}× {name}" for name, count in counts.items()) + ")"
+        yield "(" + ", ".join(f"{count} {name}" for name, count in counts.items()) + ")"
 
 
 def _mark(canvas: ImageDraw.ImageDraw, row: _Row, event: Event) -> None:

@@ -44,6 +44,12 @@ EXAMPLES = {
         [(0, 1, 29, 0), (29, 2, 58, 0), (30, 3, 87, 0), (58, 3, 87, 0), (59, 4, 116, 0)],
     ),
     "80 m5.large": ("m5.large", PREFIX | {"WARM_IP_TARGET": "16"}, [(0, 1, 0, 1), (1, 1, 0, 2)]),
+    "81 m4.4xlarge": (
+        "m4.4xlarge",
+        {"WARM_IP_TARGET": "1", "MINIMUM_IP_TARGET": "12"},
+        [(0, 1, 12, 0), (9, 1, 12, 0), (12, 1, 13, 0)],
+    ),
+    "82 m4.4xlarge, no minimum": ("m4.4xlarge", {"WARM_IP_TARGET": "30"}, [(0, 2, 30, 0), (30, 3, 60, 0)]),
     "82 m4.4xlarge": (
         "m4.4xlarge",
         {"WARM_IP_TARGET": "2", "MINIMUM_IP_TARGET": "30"},

@@ -500,6 +500,21 @@ def test_a_pod_with_security_groups_gets_its_branch_eni() -> None:
     run(body, started=False, ENABLE_POD_ENI="true", WARM_IP_TARGET="2")
 
 
+@pytest.mark.parametrize("multi_nic", ["true", "false"])
+def test_a_pod_with_a_branch_eni_has_that_one_interface_also_when_it_asks_for_every_network_card(
+    multi_nic: str,
+) -> None:
+    async def body(world: World, api: Api) -> None:
+        await api.put(pod_path("plain"), pod("plain"))
+        await with_trunk(world, api)
+        await api.put(pod_path("sg"), guarded("sg", BRANCH))
+        result = await world.add("sg", 30, multi_nic=True)
+        assert [ip.address for ip in result.ips] == ["10.0.9.7/32"]
+        assert [spec.index for spec in world.netconf.pods.values() if spec.name == "sg"] == [0]
+
+    run(body, started=False, ENABLE_POD_ENI="true", WARM_IP_TARGET="2", ENABLE_MULTI_NIC=multi_nic)
+
+
 def test_what_is_missing_for_a_branch_eni_is_the_reason() -> None:
     async def body(world: World, api: Api) -> None:
         await api.put(pod_path("sg"), guarded("sg", BRANCH))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -162,3 +163,20 @@ def test_eni_of_a_terminated_instance_goes_from_the_wire(make_lab: Callable[...,
     while "eth0" in node.run(["ip", "-br", "link"]).stdout and time.monotonic() < deadline:
         time.sleep(0.02)
     assert "eth0" not in node.run(["ip", "-br", "link"]).stdout
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_what_is_removed_is_not_mistaken_for_a_namespace_made_meanwhile() -> None:
+    """The kernel gives a namespace's number again as soon as it is gone: until the end of a removal it must not be free."""
+    name = f"num{os.getpid()}"
+    path, other = namespaces.path(name, "node-a"), namespaces.path(f"{name}o", "node-a")
+    subprocess.run(["ip", "netns", "add", path.name], check=True)
+    with contextlib.ExitStack() as held:
+        where = lifecycle._namespaces(state.State(name), held)
+        assert where == {procs.identity(path)}
+        subprocess.run(["ip", "netns", "del", path.name], check=True)
+        subprocess.run(["ip", "netns", "add", other.name], check=True)
+        try:
+            assert procs.identity(other) not in where
+        finally:
+            subprocess.run(["ip", "netns", "del", other.name], check=True)

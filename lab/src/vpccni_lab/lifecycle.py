@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -101,16 +102,19 @@ def _connect(state: State, daemon: subprocess.Popen[bytes]) -> LabClient:
 
 
 def _remove(state: State) -> None:
-    # looked up before and after: a namespace without its file and its holder cannot be found again
-    where = _namespaces(state)
-    daemon = procs.load(state.daemon)
-    if daemon is not None:
-        procs.end([daemon], grace=15.0)
-    where |= _namespaces(state)
-    # what the daemon did not get to; programs that users started last, as nothing starts new ones any more
-    recorded = [procs.load(path) for path in [*state.processes.glob("*.json"), *state.root.glob("nodes/*/holder.json")]]
-    procs.end([process for process in recorded if process is not None and process.alive], grace=2.0)
-    procs.end(procs.inside(where), grace=0.0)
+    with contextlib.ExitStack() as held:
+        # looked up before and after: a namespace without its file and its holder cannot be found again
+        where = _namespaces(state, held)
+        daemon = procs.load(state.daemon)
+        if daemon is not None:
+            procs.end([daemon], grace=15.0)
+        where |= _namespaces(state, held)
+        # what the daemon did not get to; programs that users started last, as nothing starts new ones any more
+        recorded = [
+            procs.load(path) for path in [*state.processes.glob("*.json"), *state.root.glob("nodes/*/holder.json")]
+        ]
+        procs.end([process for process in recorded if process is not None and process.alive], grace=2.0)
+        procs.end(procs.inside(where), grace=0.0)
     for path in namespaces.of_lab(state.name):
         syscalls.drop_netns(str(path))
     shutil.rmtree(state.root, ignore_errors=True)
@@ -118,12 +122,16 @@ def _remove(state: State) -> None:
         raise ReasonError(Reason.KERNEL_REFUSED, f"{state.root} could not be removed")
 
 
-def _namespaces(state: State) -> set[tuple[int, int]]:
-    """Identities of the lab's network and mount namespaces that exist now."""
+def _namespaces(state: State, held: contextlib.ExitStack) -> set[tuple[int, int]]:
+    """Identities of the lab's network and mount namespaces that exist now. They exist until ``held`` is closed: the kernel
+    gives the number of one that is gone to the next that anybody makes, whose processes are not ours to end."""
     holders = [procs.load(path) for path in state.root.glob("nodes/*/holder.json")]
     mounts = [Path(f"/proc/{holder.pid}/ns/mnt") for holder in holders if holder is not None and holder.alive]
     found = set()
     for path in [*namespaces.of_lab(state.name), *mounts]:
         with contextlib.suppress(OSError):  # gone meanwhile
-            found.add(procs.identity(path))
+            handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            held.callback(os.close, handle)
+            status = os.fstat(handle)
+            found.add((status.st_dev, status.st_ino))
     return found

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import collections
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from vpccni_api.reasons import Reason, ReasonError
@@ -13,6 +15,7 @@ from vpccni_lab.cli.lab import add_lab_flag
 from vpccni_lab.cli.output import table
 from vpccni_lab.client import LabClient
 
+Counts = Iterable[tuple[str, str, str, int]]
 _LISTS = ("actions", "callers", "subnets")
 _FLOATS = ("seconds", "rate", "burst", "for_seconds")
 _INTEGERS = ("count", "status", "one_in")
@@ -27,6 +30,9 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     calls.add_argument("--caller", default="", help="only this node's")
     calls.add_argument("--action", default="", help="only this action")
     calls.add_argument("--imds", action="store_true", help="instance metadata requests instead of EC2 calls")
+    calls.add_argument(
+        "--minutes", type=float, default=0.0, metavar="N", help="EC2 calls of the next N minutes, per node and hour"
+    )
     calls.add_argument("--reset", action="store_true", help="start counting anew")
     add_lab_flag(calls)
     calls.set_defaults(run=run_calls)
@@ -45,6 +51,8 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run_calls(args: argparse.Namespace) -> int:
     """Shows what was called."""
+    if args.minutes:
+        return _run_rates(args)
     with LabClient(args.lab) as lab:
         answer = lab.call("calls", imds=args.imds, recent=args.recent, caller=args.caller, action=args.action)
         if args.reset:
@@ -59,6 +67,26 @@ def run_calls(args: argparse.Namespace) -> int:
         ]
         print(table(["CALLER", "ACTION", "RESULT", "NUMBER"], rows))
     return 0
+
+
+def _run_rates(args: argparse.Namespace) -> int:
+    with LabClient(args.lab) as lab:
+        nodes = len(lab.nodes("vpccni"))
+        before = lab.ec2_counts()
+        time.sleep(args.minutes * 60)
+        rates = per_node_hour(before, lab.ec2_counts(), nodes, args.minutes / 60)
+    rows = [(action, f"{rate:.2f}") for action, rate in sorted(rates.items())]
+    print(table(["ACTION", "PER NODE-HOUR"], [*rows, ("all", f"{sum(rates.values()):.2f}")]))
+    return 0
+
+
+def per_node_hour(before: Counts, after: Counts, nodes: int, hours: float) -> dict[str, float]:
+    """EC2 calls between two readings of ``LabClient.ec2_counts``, by action. ``nodes`` and ``hours`` are more than 0."""
+    made: collections.Counter[str] = collections.Counter()
+    for counts, sign in ((after, 1), (before, -1)):
+        for _, action, _, number in counts:
+            made[action] += sign * number
+    return {action: number / nodes / hours for action, number in made.items() if number}
 
 
 def _call_row(call: dict[str, Any]) -> tuple[object, ...]:

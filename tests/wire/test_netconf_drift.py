@@ -11,7 +11,7 @@ from functools import partial
 
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from netconf_node import INTERNET, Client, Node, Process, eni_spec, eventually, host_spec, serving
+from netconf_node import INTERNET, Client, Node, Process, eni_spec, eventually, host_spec, serving, sh
 from object_kinds import KINDS
 from vpccni_api.netconf.v1 import netconf_pb2 as pb
 
@@ -143,7 +143,10 @@ def test_what_is_damaged_by_hand_comes_back_and_is_told(node: Node, tmp_path: pa
             await same_again(client, pod, damage)
             assert {event.action for event in told} <= {"repaired", "fight"}, damage
             assert kind.lower() in {event.kind for event in told}, f"{damage}: {told}"
-            assert metric(node, "vpccni_netconf_repairs_total") > before
+            steps = partial(lambda was: metric(node, "vpccni_netconf_repairs_total") - was, before)
+            await until(lambda steps=steps: steps() == len(told), f"a metric step for each repair after {damage}")
+            if " del " in damage and not damage.startswith("ip link"):
+                assert [event.kind for event in told].count(kind.lower()) == 1, f"{damage}: {told}"
             assert node.pings(pod, INTERNET), damage
         watching.cancel()
 
@@ -246,21 +249,54 @@ def test_a_fight_is_told_once_and_pods_stay_reachable(node: Node, tmp_path: path
         scenario(process, body)
 
 
-def test_two_hundred_rules_are_back_together(node: Node, tmp_path: pathlib.Path) -> None:
+def test_the_rules_of_58_pods_are_back_together(node: Node, tmp_path: pathlib.Path) -> None:
     """`ip rule flush` with many pods: one comparison, one batch."""
 
     async def body(client: Client) -> None:
         await client.set_up(host_spec(), eni_spec())
-        pods = [node.add_pod(f"10.0.{2 if n % 2 else 1}.{40 + n}", 2 if n % 2 else 254) for n in range(12)]
+        pods = [node.add_pod(f"10.0.{2 if n % 2 else 1}.{40 + n}", 2 if n % 2 else 254) for n in range(58)]
         await asyncio.gather(*(client.setup_pod(pod) for pod in pods))
         rules = node.rules()
-        assert len([rule for rule in rules if rule.startswith(("512:", "1536:"))]) == 18
+        assert len([rule for rule in rules if rule.startswith(("512:", "1536:"))]) == 58 + 29
         node.exec("ip", "rule", "flush")
         await until(
             lambda: set(rules) - set(node.rules()) == {"32767: from all lookup default"}, "all of ours are back"
         )
         for pod in pods:
             assert not (await client.call("CheckPod", pb.CheckPodRequest(pod=pod))).differences
+
+    with serving(node, tmp_path) as process:
+        scenario(process, body)
+
+
+def test_a_namespace_whose_name_goes_without_del_is_let_go(node: Node, tmp_path: pathlib.Path) -> None:
+    """Listening inside a pod must not keep its namespace alive."""
+    pod = node.add_pod("10.0.1.33")
+
+    async def body(client: Client) -> None:
+        await client.set_up()
+        await client.setup_pod(pod)
+        await until(lambda: node.listened_to(pod), "netconf listens inside the pod")
+        sh("ip", "netns", "del", pod.netns.rsplit("/", 1)[-1])
+        await until(lambda: pod.host_veth not in " ".join(node.links()), "the kernel has taken the namespace down")
+
+    with serving(node, tmp_path) as process:
+        scenario(process, body)
+
+
+def test_what_a_pod_puts_in_the_place_of_our_route_stays(node: Node, tmp_path: pathlib.Path) -> None:
+    """A VPN in the pod, say."""
+    pod = node.add_pod("10.0.1.33")
+
+    async def body(client: Client) -> None:
+        await client.set_up()
+        await client.setup_pod(pod)
+        await until(lambda: node.listened_to(pod), "netconf listens inside the pod")
+        for command in ("ip link add tun0 type veth", "ip link set tun0 up", "ip route replace default dev tun0"):
+            node.in_pod(pod, *command.split())
+        node.in_pod(pod, "ip", "neigh", "del", "169.254.1.1", "dev", "eth0")
+        await until(lambda: "169.254.1.1" in node.in_pod(pod, "ip", "neigh"), "what was deleted beside it is back")
+        assert node.in_pod(pod, "ip", "route", "show", "default").split()[:3] == ["default", "dev", "tun0"]
 
     with serving(node, tmp_path) as process:
         scenario(process, body)

@@ -54,7 +54,6 @@ class Watcher:
         self._turn = 0
         self._sysctls = sysctls
         self._sysctls_strayed = False
-        self._sysctls_found = False
         self.look_into: Callable[[Sequence[str]], None] = lambda _: None
         """Asks for a look into some pods, as part of a complete comparison; set by whoever makes the watcher of pods."""
         self._events = listen(self.is_watched)
@@ -178,15 +177,14 @@ class Watcher:
         self._service.drift.publish(DriftEvent(item.kind, item.line, action, message, time.time_ns()))
 
     async def watch_sysctls(self) -> None:
-        pause = _SYSCTL_TICK_S
+        in_a_row = 0
         while True:
-            await asyncio.sleep(pause)
+            # One that cannot be put right, or strays again at once, must not cost a comparison each time.
+            await asyncio.sleep(min(_SYSCTL_TICK_S * 2 ** max(0, in_a_row - FIGHT_REPAIRS), self._interval))
             # A copy: the kernel thread may be changing the pods meanwhile.
             wanted = {**self._interests.sysctls, **self._service.desired.sysctls.copy()}
-            # One that cannot be put right, or strays again at once, must not cost a comparison each time.
-            pause = min(2 * pause, self._interval) if self._sysctls_found else _SYSCTL_TICK_S
-            self._sysctls_found = self._sysctls.strayed(wanted)
-            if self._sysctls_found:
+            in_a_row = in_a_row + 1 if self._sysctls.strayed(wanted) else 0
+            if in_a_row:
                 self._sysctls_strayed = True
                 self._dirty.set()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import pathlib
+import urllib.request
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from eni_aws import fails, fault
 from pool_node import PoolNode, harness, run
 from vpccni_api.ipam.v1 import ipam_pb2 as pb
 from vpccni_api.reasons import Reason
+from vpccni_cli.commands import status
+from vpccni_cli.node import Node
 
 pytestmark = pytest.mark.wire
 
@@ -118,6 +121,38 @@ async def check(node: PoolNode, name: str, result: Any) -> None:
         key=whole.key, pod=whole.pod, netns=whole.netns, conf=whole.conf, plugin_version="0.1.0", prev_result=result
     )
     await node.channel.call(node.stub.CheckPod, request, 5)
+
+
+def test_every_card_is_shown() -> None:
+    async def body(node: PoolNode) -> None:
+        await settled(node, 2)
+        await on_every_card(node, "a")
+        fault(node.aws, "subnet-full")
+        await fails(on_every_card(node, "b"))
+        lines = status.lines(await asyncio.to_thread(asked, node))
+        (card,) = [line for line in lines if line.startswith("  card 1")]
+        assert "1 total, 1 assigned, 0 free" in card and "(1 short)" in card
+        assert any(line.startswith("    failed") and "SUBNET_FULL" in line for line in lines)
+        page = await asyncio.to_thread(http, node, "/", "text/html")
+        assert "<h2>Network card 1</h2>" in page and "SUBNET_FULL" in page
+        pools = json.loads(await asyncio.to_thread(http, node, "/v1/enis"))
+        assert {number: pool["AssignedIPs"] for number, pool in pools.items()} == {"0": 1, "1": 1}
+        metrics = await asyncio.to_thread(http, node, "/metrics", port=node.metrics_port)
+        assert "awscni_assigned_ip_addresses 2.0" in metrics and "awscni_eni_max 16.0" in metrics
+
+    run(body, instance_type=TWO_CARDS, **MULTI)
+
+
+def asked(node: PoolNode) -> Any:
+    """What `vpccni` sees."""
+    with Node(node.socket, 5) as found:
+        return found.inspect()
+
+
+def http(node: PoolNode, path: str, accept: str = "*/*", port: int = 0) -> str:
+    url = f"http://127.0.0.1:{port or node.introspection_port}{path}"
+    with urllib.request.urlopen(urllib.request.Request(url, headers={"Accept": accept}), timeout=5) as reply:
+        return str(reply.read().decode())
 
 
 def test_check_sees_what_is_wrong_with_any_of_the_interfaces_and_gc_takes_them_all() -> None:

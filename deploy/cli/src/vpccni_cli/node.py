@@ -28,6 +28,8 @@ class Node(Service):
         reply = self.call(self._stub.Inspect, self._pb.InspectRequest())
         found = plain(reply)
         found.update({name: int(getattr(reply, name)) for name in _COUNTS})  # the JSON mapping makes text of int64
+        for card in found["cards"]:
+            card.update({name: int(card[name]) for name in _COUNTS})
         for eni in found["enis"]:
             for cidr in eni["cidrs"]:
                 cidr["size"] = int(cidr["size"])

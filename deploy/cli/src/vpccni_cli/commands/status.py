@@ -38,21 +38,18 @@ def run(args: argparse.Namespace) -> int:
 
 
 def healthy(found: dict[str, Any]) -> bool:
-    return not found.get("growth", {}).get("last_reason") and all(item["ok"] for item in found["dependencies"])
+    views = (found, *found.get("cards", []))
+    grows = not any(view.get("growth", {}).get("last_reason") for view in views)
+    return grows and all(item["ok"] for item in found["dependencies"])
 
 
 def lines(found: dict[str, Any]) -> list[str]:
-    counts = ", ".join(f"{found[name]} {name}" for name in ("total", "assigned", "free", "cooling", "quarantined"))
-    over = (
-        "at target"
-        if found["deficit"] == 0
-        else f"{abs(found['deficit'])} {'short' if found['deficit'] > 0 else 'over'}"
-    )
     settings = found["settings"]
     shown = " ".join(f"{name}={settings[name]}" for name in _TARGETS if settings.get(name))
     return [
         *text.field("node", f"{found['node'] or '-'}, ipam {found['version']}, {_eni_counts(found['enis'])}"),
-        *text.field("addresses", f"{counts} ({over})"),
+        *text.field("addresses", _addresses(found)),
+        *cards(found.get("cards", [])),
         *growth(found.get("growth", {})),
         *drift(found),
         *dependencies(found["dependencies"]),
@@ -60,6 +57,27 @@ def lines(found: dict[str, Any]) -> list[str]:
         "",
         *enis(found),
     ]
+
+
+def _addresses(view: dict[str, Any]) -> str:
+    """Of the node, or of one network card."""
+    counts = ", ".join(f"{view[name]} {name}" for name in ("total", "assigned", "free", "cooling", "quarantined"))
+    short = view["deficit"]
+    over = "at target" if short == 0 else f"{abs(short)} {'short' if short > 0 else 'over'}"
+    return f"{counts} ({over})"
+
+
+def cards(views: list[dict[str, Any]]) -> list[str]:
+    """Each network card, where there are several."""
+    made: list[str] = []
+    for view in views if len(views) > 1 else []:
+        left_out = f"; left out: {view['left_out_why']}" if view["left_out_why"] else ""
+        made += text.field(f"  card {view['index']}", _addresses(view) + left_out)
+        reason = view.get("growth", {}).get("last_reason", "")
+        if reason and view["index"]:  # card 0's is the node's
+            made += text.field("    failed", f"{reason}: {view['growth'].get('last_message', '')}")
+            made += text.field("    cure", text.cure(reason))
+    return made
 
 
 def _eni_counts(enis: list[dict[str, Any]]) -> str:

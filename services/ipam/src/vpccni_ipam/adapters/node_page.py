@@ -12,7 +12,7 @@ from vpccni_api.version import VERSION
 
 from vpccni_ipam.domain.model import AddressState, Assignment
 from vpccni_ipam.figures import ApiClass, Ec2Figures, Figures
-from vpccni_ipam.inspect import AddressLine, CidrLines, EniLines, Overview
+from vpccni_ipam.inspect import AddressLine, CardOverview, CidrLines, EniLines, Overview
 from vpccni_ipam.recent import AddRecord
 
 _CELLS_MAX: Final = 256  # of one CIDR; a /80 has more addresses than a page can show
@@ -43,7 +43,7 @@ def node_page(
         f"<!doctype html><html lang=en><meta charset=utf-8><meta http-equiv=refresh content=10><title>{escape(title)}</title>",
         f"<style>{_STYLE}</style><h1>{escape(title)} <small>ipam {VERSION}, {_utc(now_unix)}</small></h1>",
         _counts(found),
-        _growth(found, now_unix),
+        *(_card(card, now_unix) for card in found.cards),
         _rows("Depends on", [(name, _state(d.ok, d.reason, d.message)) for name, d in found.dependencies.items()]),
         "<h2>ENIs and addresses</h2><p>",
         " ".join(f"<i class={state}></i> {state}" for state in _STATES),
@@ -81,13 +81,19 @@ def _counts(found: Overview) -> str:
     return "<p class=counts>" + " ".join(f"<span><b>{count}</b> {name}</span>" for name, count in shown.items())
 
 
-def _growth(found: Overview, now_unix: float) -> str:
-    growth = found.growth
-    rows = [("now", f"active since {_age(growth.since_unix, now_unix)}" if growth.active else "idle")]
+def _card(card: CardOverview, now_unix: float) -> str:
+    """How the pool grows; of a further network card also what it holds."""
+    growth, supply = card.growth, card.supply
+    rows: list[tuple[str, str]] = []
+    if card.number:
+        rows.append(("addresses", f"{supply.total} total, {supply.assigned} assigned, {supply.free} free"))
+    if card.left_out_why:
+        rows.append(("left out", escape(card.left_out_why)))
+    rows.append(("now", f"active since {_age(growth.since_unix, now_unix)}" if growth.active else "idle"))
     failures = (("last step", growth.error), ("ENI set-up", growth.setup_error), ("limit", growth.limit))
     rows += [(name, _failure(error)) for name, error in failures if error is not None]
     rows += [("subnet", escape(line)) for line in growth.candidates]
-    return _rows("Growth", rows)
+    return _rows(f"Network card {card.number}" if card.number else "Growth", rows)
 
 
 def _failure(error: ReasonError) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import json
 import pathlib
 import urllib.request
@@ -286,6 +287,20 @@ def test_with_prefixes_an_idle_card_keeps_its_only_one() -> None:
         assert len(addresses(await on_every_card(node, "a"))) == 2
 
     run(body, instance_type=TWO_CARDS, **MULTI, ENABLE_PREFIX_DELEGATION="true")
+
+
+def test_ipv6_has_a_prefix_on_every_card() -> None:
+    async def body(node: PoolNode) -> None:
+        result = await on_every_card(node, "a")
+        prefixes = {e.attachment.network_card: e.ipv6_prefixes for e in node.attached() if e.attachment}
+        assert sorted(prefixes) == [0, 1]
+        for card, ip in enumerate(result.ips):
+            (prefix,) = prefixes[card]
+            assert ipaddress.ip_address(ip.address.removesuffix("/128")) in ipaddress.ip_network(prefix)
+        assert await on_every_card(node, "a") == result
+
+    ipv6 = {"ENABLE_IPv4": "false", "ENABLE_IPv6": "true", "ENABLE_PREFIX_DELEGATION": "true"}
+    run(body, instance_type=TWO_CARDS, ipv6_address=True, ENABLE_MULTI_NIC="true", **ipv6)
 
 
 def test_a_checkpoint_of_the_original_says_no_index_and_is_understood() -> None:

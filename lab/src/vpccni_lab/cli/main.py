@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from vpccni_api.reasons import ReasonError
 
-from vpccni_lab.cli import cloud, datapath, demo, lab, nodes, plan, profile, workload
+from vpccni_lab.cli import cloud, datapath, demo, lab, nodes, page, plan, profile, workload
 from vpccni_lab.fabric.namespaces import NETNS_DIR
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -28,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     workload.add_commands(commands)
     cloud.add_commands(commands)
     nodes.add_commands(commands)
+    page.add_commands(commands)
     demo.add_commands(commands)
     plan.add_commands(commands)
     datapath.add_commands(commands)

@@ -133,12 +133,12 @@ def _absent(pod: str, found: dict[str, Any]) -> tuple[dict[str, Any], list[str]]
     causes = [
         (item["reason"], f"{item['name']}: {item['message']}") for item in found["dependencies"] if not item["ok"]
     ]
-    last = _last_add(pod, found)
-    if last and last["reason"]:
-        causes.append((last["reason"], "the pod's last ADD failed with it"))
     for name in ("add", "last"):
         if growth.get(f"{name}_reason") and growth[f"{name}_reason"] not in dict(causes):
             causes.append((growth[f"{name}_reason"], growth.get(f"{name}_message", "")))
+    last = _last_add(pod, found)
+    if last and last["reason"] and last["reason"] not in dict(causes):
+        causes.insert(0, (last["reason"], "the pod's last ADD failed with it"))
     lines = text.field("pod", f"{pod} has no address from the pool of node {found['node'] or '-'}")
     lines += text.field(
         "pool", f"{found['free']} free, {found['cooling']} cooling, {growth.get('waiting_adds', 0)} ADDs wait"

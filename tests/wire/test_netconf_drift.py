@@ -51,8 +51,9 @@ def state(node: Node) -> tuple[list[str], list[str]]:
 
 
 def filter_text(node: Node, backend: str) -> str:
-    tool = "iptables-legacy-save" if backend == "iptables-legacy" else "iptables-nft-save"
-    lines = [line for line in node.exec(tool).splitlines() if line.startswith(("-A", ":AWS"))]
+    flavour = "legacy" if backend == "iptables-legacy" else "nft"
+    both = "".join(node.exec(f"{name}-{flavour}-save") for name in ("iptables", "ip6tables"))
+    lines = [line for line in both.splitlines() if line.startswith(("-A", ":AWS"))]
     native = node.exec("nft", "-s", "list", "table", "ip", "aws-cni", check=False) if backend == "nftables" else ""
     return "\n".join((*sorted(lines), native))
 
@@ -204,12 +205,16 @@ def test_the_packet_filter_comes_back(node: Node, tmp_path: pathlib.Path, backen
         f"{tool} -t nat -D AWS-SNAT-CHAIN-0 1",
         f"{tool} -t nat -F POSTROUTING",
         f"{tool} -t mangle -F PREROUTING",
+        f"ip6{tool[2:]} -t nat -F AWS-EGRESS-CHAIN-0",
+        f"ip6{tool[2:]} -t nat -F POSTROUTING",
+        f"ip6{tool[2:]} -F FORWARD",
     ]
     damage += ["nft delete table ip aws-cni", "nft flush chain ip aws-cni snat-mark"] if backend == "nftables" else []
 
     async def body(client: Client) -> None:
-        await client.set_up()
+        await client.set_up(host_spec(v6_egress=True, egress_ip="2001:db8::10"))
         whole = filter_text(node, backend)
+        assert whole.count("fd00::ac:0/118") == 2
         for command in damage:
             before = metric(node, "vpccni_netconf_repairs_total")
             node.exec(*command.split())

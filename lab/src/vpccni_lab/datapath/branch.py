@@ -24,6 +24,7 @@ from vpccni_lab.fabric import namespaces
 from vpccni_lab.fabric.plan import INTERNET_HOST, PEER_HOST
 from vpccni_lab.lifecycle import Progress
 from vpccni_lab.probe.reach import PORT, Endpoint
+from vpccni_lab.runtime.invoke import CniError
 from vpccni_lab.spec import LabSpec, NodeSpec, SubnetSpec
 
 _T = TypeVar("_T")
@@ -47,7 +48,7 @@ def run(name: str, progress: Progress) -> Iterator[list[Observed]]:
             netconfs = {node: stack.enter_context(netconf) for node, netconf in started.items()}
             for mode in branch_rows.MODES:
                 yield from _Mode(lab, netconfs, mode, progress).blocks()
-    except ReasonError as exc:
+    except (ReasonError, CniError) as exc:
         said, path = str(exc).strip()[:900], "nodes and pods come up"
         yield [Observed(mode, "-", "-", path, "up", said, False, 0) for mode in branch_rows.MODES]
     finally:

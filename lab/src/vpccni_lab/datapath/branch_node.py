@@ -33,6 +33,8 @@ SOCKET: Final = "/run/vpccni/netconf.sock"
 _START_WITHIN: Final = 600.0
 """Seconds; under emulation a Python process takes its time."""
 _TIMEOUT: Final = 120.0
+_PORTMAP_TIMEOUT: Final = 600.0
+"""It starts some twenty iptables programs."""
 _TRIES: Final = 3
 """Under emulation the packet filter's programs may take longer than netconf waits for them."""
 _PORTMAP: Final[Mapping[str, Any]] = {"type": "portmap", "snat": True, "capabilities": {"portMappings": True}}
@@ -199,7 +201,7 @@ class BranchNode:
             "CNI_IFNAME": attachment.ifname,
             "CNI_PATH": PLUGIN_DIR,
         }
-        run = self.node.inside(lambda: invoke.execute(f"{PLUGIN_DIR}/portmap", command, env, config, _TIMEOUT))
+        run = self.node.inside(lambda: invoke.execute(f"{PLUGIN_DIR}/portmap", command, env, config, _PORTMAP_TIMEOUT))
         invoke.result_of(run)
 
     # kernel state

@@ -16,6 +16,8 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
+from vpccni_api.reasons import Reason, ReasonError
+
 from vpccni_lab import lifecycle
 from vpccni_lab.client import LabClient
 from vpccni_lab.lifecycle import Progress
@@ -32,22 +34,32 @@ NODE: Final = "node-a"
 SERVICES: Final = ("ipam", "netconf", "eni-manager")
 OTLP: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
 _WARM_UP: Final = 5
+_FULL_WITHIN_S: Final = 120.0
 _SPANS_WITHIN_S: Final = 15.0
 _EXPORT_MS: Final = "2000"
 """So rarely that most calls do not see an export."""
 
 
 def spec(name: str, pods: int) -> LabSpec:
-    """One node whose pool is full before the first ADD."""
-    wanted = 2 * (pods + _WARM_UP)
+    """One node whose pool is full before the first ADD, and does not grow meanwhile."""
     return LabSpec(
         name=name,
         cidrs=("10.0.0.0/16",),
         subnets=(SubnetSpec("a", "10.0.0.0/20"),),
         nodes=(NodeSpec(NODE, "a", instance_type="m5.24xlarge"),),
-        env={"WARM_IP_TARGET": str(wanted), "VPCCNI_SHRINK_PACE": "3600", "OTEL_BSP_SCHEDULE_DELAY": _EXPORT_MS},
+        env={
+            "MINIMUM_IP_TARGET": str(_addresses(pods)),
+            "WARM_IP_TARGET": "1",
+            "VPCCNI_SHRINK_PACE": "3600",
+            "OTEL_BSP_SCHEDULE_DELAY": _EXPORT_MS,
+        },
         cni=CniSpec(),
     )
+
+
+def _addresses(pods: int) -> int:
+    """For two passes: those of the first cool down during the second."""
+    return 2 * (pods + _WARM_UP)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -109,11 +121,10 @@ class _Profile:
         for service in ("netconf", "eni-manager", "ipam"):
             self._lab.service(NODE, service, "restart", env=dict(env))
         self._lab.wait_ready(NODE)
-        wanted = 2 * (self._pods + _WARM_UP)
-        deadline = time.monotonic() + 120
-        while sum(len(eni["secondary_ips"]) for eni in self._lab.enis()[NODE]) < wanted:
+        deadline = time.monotonic() + _FULL_WITHIN_S
+        while sum(len(eni["secondary_ips"]) for eni in self._lab.enis()[NODE]) < _addresses(self._pods):
             if time.monotonic() > deadline:
-                raise SystemExit("the pool did not fill")
+                raise ReasonError(Reason.NOT_READY, f"the pool did not fill within {_FULL_WITHIN_S:.0f} s")
             time.sleep(0.2)
         time.sleep(2.0)  # what start-up still has to do
 
@@ -123,7 +134,7 @@ class _Profile:
         cpu: dict[str, dict[str, dict[str, float]]] = {}
         timed: list[Timed] = []
         with Pods(self._node, workers=1, trace=False) as sandboxes, self._node.pool(1) as one:
-            pods = [new_pod(NODE, f"{what[:4]}-{number}") for number in range(_WARM_UP + self._pods)]
+            pods = [new_pod(NODE, f"{what.replace(' ', '-')}-{number}") for number in range(_WARM_UP + self._pods)]
             results: dict[str, Any] = {}
             for pod in pods:
                 sandboxes.make_sandbox(pod)

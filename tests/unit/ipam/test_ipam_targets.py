@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from vpccni_ipam.domain.growth import GrowthStep, Room, Slots, next_step, room_left, servable
+from vpccni_ipam.domain.growth import GrowthStep, Room, Slots, next_step, retry_pause_s, room_left, servable
 from vpccni_ipam.domain.model import EniFacts, EniState, InstanceLimits
 from vpccni_ipam.domain.pool_eni import PoolEni
 from vpccni_ipam.domain.targets import (
@@ -257,3 +257,15 @@ def test_deficit_has_the_sign_of_what_is_missing() -> None:
     assert deficit(Targets(warm_ip=3), held(9, 2), limits) == -4
     assert deficit(Targets(warm_ip=3, minimum_ip=10), held(9, 2), limits) == 1
     assert deficit(Targets(prefixes=True, warm_prefix=1), prefixed(1, 3), limits) == 3
+
+
+def test_pauses_after_failed_steps() -> None:
+    """At most, that is with a share of 1: by what can change, and whether anybody waits."""
+
+    def longest(*, final: bool, demand: bool) -> list[float]:
+        return [round(retry_pause_s(n, 1.0, final=final, demand=demand), 3) for n in (0, 1, 30)]
+
+    assert longest(final=False, demand=True) == longest(final=False, demand=False) == [0.3, 0.5, 20.1]
+    assert longest(final=True, demand=True) == [3.0, 5.0, 121.0]
+    assert longest(final=True, demand=False) == [3.0, 5.0, 1801.0]
+    assert retry_pause_s(30, 0.0, final=True, demand=False) == 1.0

@@ -16,7 +16,7 @@ from vpccni_eni_manager.domain.ec2_errors import Ec2Error
 from vpccni_eni_manager.domain.model import AddressMode, Assigned, Eni, Growth
 from vpccni_ipam.domain.eni_numbers import route_table
 from vpccni_ipam.domain.giveback import GiveBack, plan_give_back, plan_room
-from vpccni_ipam.domain.growth import GrowthStep, Room, Slots, next_step, room_left
+from vpccni_ipam.domain.growth import GrowthStep, Room, Slots, next_step, retry_pause_s, room_left
 from vpccni_ipam.domain.model import EniFacts, EniState, InstanceLimits, Moment, PodIdentity, PodKey, Wiring
 from vpccni_ipam.domain.pool import Pool
 from vpccni_ipam.domain.stock import Supply
@@ -30,8 +30,6 @@ _STEP_S: Final = 120.0
 _QUIET_S: Final = 0.05
 _GATHER_S: Final = 0.25
 _SHRINK_PACE_S: Final = 30.0
-_PAUSE: Final = (0.2, 20.0)
-_PAUSE_FINAL: Final = (2.0, 120.0)
 _FINAL: Final = frozenset({Reason.ENI_LIMIT, Reason.SUBNET_FULL, Reason.SUBNET_NO_PREFIX, Reason.SUBNET_NONE_ELIGIBLE})
 _SWEEP_S: Final = (3600.0, 300.0)
 _LOOK_S: Final = 7200.0
@@ -70,7 +68,7 @@ class Node:
         self._again = False
         self._timer = float("inf")
         self._attempts = 0
-        self._retry_at = 0.0
+        self._retry_at = self._rest_until = 0.0
         self._low_since: float | None = None
         self._last_demand = 0.0
         self._due: float | None = None
@@ -183,7 +181,11 @@ class Node:
     def _next_grow(self) -> float | None:
         if self._low_since is not None:
             return min(self._last_demand + _QUIET_S, self._low_since + _GATHER_S)
-        return self._retry_at if self._attempts else None
+        return self._may_retry_at if self._attempts else None
+
+    @property
+    def _may_retry_at(self) -> float:
+        return self._retry_at if self._waiting else max(self._retry_at, self._rest_until)
 
     @property
     def _targets(self) -> Targets:
@@ -199,9 +201,9 @@ class Node:
             self._prefixes_at, self.pool.singles_stand_in = float("inf"), False
         step = next_step(self._targets, self.supply(), self._config.limits, self._room())
         if step is None:
-            self._attempts, self._low_since = 0, None
+            self._attempts, self._low_since, self._rest_until = 0, None, 0.0
             return False
-        if now < self._retry_at:
+        if now < self._may_retry_at:
             return False
         if not step.whole_eni:
             self._low_since = now if self._low_since is None else self._low_since
@@ -217,7 +219,7 @@ class Node:
                 return True
             self._failed(error)
             return False
-        self._attempts, self._retry_at = 0, 0.0
+        self._attempts, self._retry_at, self._rest_until = 0, 0.0, 0.0
         if growth.mode is AddressMode.PREFIX_IPV4:
             self._without_prefix = 0
         self._learn(eni, added)
@@ -239,10 +241,10 @@ class Node:
         self.pool.singles_stand_in = True
 
     def _failed(self, error: ReasonError) -> None:
-        base, cap = _PAUSE_FINAL if error.reason in _FINAL else _PAUSE
-        pause = base / 2 + min(cap, base * 2.0 ** min(self._attempts, 16)) * self._rng.random()
+        final, now, share = error.reason in _FINAL, self._sim.now, self._rng.random()
+        self._retry_at = now + retry_pause_s(self._attempts, share, final=final, demand=True)
+        self._rest_until = now + retry_pause_s(self._attempts, share, final=final, demand=False)
         self._attempts += 1
-        self._retry_at = self._sim.now + pause
 
     def _learn(self, eni: Eni, added: Assigned) -> None:
         if eni.eni_id not in self.pool.enis:

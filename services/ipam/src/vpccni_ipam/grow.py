@@ -10,10 +10,18 @@ from typing import Final
 
 from vpccni_api.reasons import Reason, ReasonError
 from vpccni_kit import telemetry
-from vpccni_kit.backoff import full_jitter
 
 from vpccni_ipam.domain.eni_config import EniConfig
-from vpccni_ipam.domain.growth import GrowthStep, Room, Slots, next_step, room_left, servable, takes_addresses
+from vpccni_ipam.domain.growth import (
+    GrowthStep,
+    Room,
+    Slots,
+    next_step,
+    retry_pause_s,
+    room_left,
+    servable,
+    takes_addresses,
+)
 from vpccni_ipam.domain.model import AddressMode
 from vpccni_ipam.domain.stock import Supply
 from vpccni_ipam.domain.targets import Targets, in_effect, stand_in_s
@@ -23,9 +31,6 @@ from vpccni_ipam.ports import EniManager, Grown, GrowthRequest
 
 log = logging.getLogger(__name__)
 STEP_TIMEOUT_S: Final = 120.0
-# (first, longest) pause in seconds after a failed step; what only a person or another node can change is asked rarely.
-_PAUSE_FINAL: Final = (2.0, 120.0)
-_PAUSE: Final = (0.2, 20.0)
 # A burst of ADDs is one call: a step whose size depends on the demand waits until none came for this long, or so long in all.
 _QUIET_S: Final = 0.05
 _GATHER_S: Final = 0.25
@@ -48,7 +53,7 @@ class Grow:
         """Subnet and security groups of new ENIs; None: the node's own. May raise ReasonError."""
         self.on_failed: Callable[[ReasonError], None] = lambda _: None
         self._attempts = 0
-        self._retry_at = 0.0
+        self._retry_at = self._rest_until = 0.0
         self._next: float | None = None
         self._low_since: float | None = None
         self._prefixes_at: float | None = None
@@ -87,7 +92,7 @@ class Grow:
 
     def hurry(self) -> None:
         """Something changed for the better (a dependency is back): try at once."""
-        self._retry_at = 0.0
+        self._retry_at = self._rest_until = 0.0
         if self._prefixes_at is not None:
             self._prefixes_at = 0.0
 
@@ -109,11 +114,12 @@ class Grow:
         if limit is not None:
             step = None
         if step is None:
-            owner.growth.error, self._attempts, self._low_since = None, 0, None
+            owner.growth.error, self._attempts, self._low_since, self._rest_until = None, 0, None, 0.0
             self._fail_hopeless(limit, growing=False)
             return False
-        if owner.now().mono < self._retry_at:
-            self._next = self._retry_at
+        until = self._retry_at if len(owner.waiting) else max(self._retry_at, self._rest_until)
+        if owner.now().mono < until:
+            self._next = until
             self._fail_hopeless(owner.growth.error, growing=not self._final())
             return False
         self._fail_hopeless(None, growing=True)
@@ -222,7 +228,7 @@ class Grow:
                 return False
             finally:
                 growth.active = False
-        growth.error, self._attempts, self._retry_at = None, 0, 0.0
+        growth.error, self._attempts, self._retry_at, self._rest_until = None, 0, 0.0, 0.0
         if mode is AddressMode.PREFIX_IPV4:
             self._without_prefix = 0
         log.info("pool grew: %s %s", grown.action, grown.eni_id, extra={"eni": grown.eni_id, "want": step.want})
@@ -247,19 +253,19 @@ class Grow:
         self._owner.tally.add("vpccni_growth_failures_total", str(error.reason))
         filled = self.room().attached == 0 and step.may_create_eni
         self._owner.tally.error("increaseIPPoolAllocENI" if filled else "increaseIPPoolAllocIPAddressesFailed")
-        base, cap = _PAUSE_FINAL if error.reason in FINAL else _PAUSE
-        pause = base / 2 + full_jitter(self._attempts, random.random(), base_s=base, cap_s=cap)
+        final, now, share = error.reason in FINAL, self._owner.now().mono, random.random()
+        self._retry_at = now + retry_pause_s(self._attempts, share, final=final, demand=True)
+        self._rest_until = now + retry_pause_s(self._attempts, share, final=final, demand=False)
         self._attempts += 1
-        self._retry_at = self._next = self._owner.now().mono + pause
+        self._next = self._retry_at if len(self._owner.waiting) else self._rest_until
         self._owner.growth.error = error
         self.on_failed(error)
         log.warning(
             "growth failed, next try in %.1f s: %s",
-            pause,
+            self._next - now,
             error,
             extra={"reason": str(error.reason), "tries": self._attempts},
         )
-        final = error.reason in FINAL
         self._fail_hopeless(error if final else None, growing=not final)
 
     def _request(self, step: GrowthStep) -> GrowthRequest:

@@ -57,6 +57,20 @@ class GrowthStep:
     may_create_eni: bool
 
 
+# (first, longest) pause in seconds after a failed step; what only a person or another node can change is asked rarely, and by a pool
+# that is only below its target, with no ADD waiting, hardly ever: every step of it costs EC2 calls that bring nothing.
+_PAUSE: Final = (0.2, 20.0)
+_PAUSE_FINAL: Final = (2.0, 120.0)
+_PAUSE_AT_REST: Final = (2.0, 1800.0)
+
+
+def retry_pause_s(failures: int, share: float, *, final: bool, demand: bool) -> float:
+    """Seconds until a failed step is tried again. ``failures``: failed steps before this one. ``share``: 0 to 1 at random, so that nodes
+    do not ask all at once. ``final``: waiting alone does not help. ``demand``: ADDs wait."""
+    first, longest = _PAUSE if not final else _PAUSE_FINAL if demand else _PAUSE_AT_REST
+    return first / 2 + min(longest, first * 2.0 ** min(failures, 16)) * share
+
+
 def takes_addresses(eni: PoolEni) -> bool:
     """Whether eni-manager fills it: set up or being so, an ordinary interface, its subnet not excluded."""
     ordinary = eni.facts.interface_type == "interface" and not eni.facts.excluded_why

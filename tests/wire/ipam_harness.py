@@ -416,7 +416,7 @@ class World:
         return {a["containerID"]: a["ipv4"] for a in text["allocations"]}
 
 
-async def until(there: Callable[[], Awaitable[bool]], why: Callable[[], str], limit_s: float = 30) -> None:
+async def until(there: Callable[[], Awaitable[bool]], why: Callable[[], str], limit_s: float = 60) -> None:
     """Polls a condition; the limit is only there so that a failing test ends."""
     end = time.monotonic() + limit_s
     while not await there():

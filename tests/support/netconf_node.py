@@ -190,6 +190,21 @@ def eni_spec(**changes: Any) -> pb.EniSpec:
     return pb.EniSpec(**(wanted | changes))
 
 
+def has_vlan() -> bool:
+    """Whether this kernel can make a VLAN link (asked in a namespace of its own)."""
+    argv = ["unshare", "-n", "sh", "-c"]
+    probe = "ip link add a type veth peer name b && ip link add link a name a.7 type vlan id 7"
+    return subprocess.run([*argv, probe], capture_output=True, check=False).returncode == 0
+
+
+def branch_of(pod: pb.PodSpec, *, strict: bool) -> pb.PodSpec:
+    pod.branch.vlan_id, pod.branch.strict = 7, strict
+    pod.branch.mac, pod.branch.trunk_mac = "02:00:00:00:07:07", SECOND_MAC
+    pod.branch.subnet_cidr, pod.branch.gateway = "10.0.3.0/24", "10.0.3.1"
+    pod.host_veth = f"{'vlan' if strict else 'eni'}cc21c2d7785"
+    return pod
+
+
 class Process:
     """netconf as a process in a node."""
 

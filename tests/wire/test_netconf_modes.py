@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import pathlib
-import subprocess
 from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
@@ -13,12 +12,13 @@ from netconf_node import (
     INTERNET,
     NODE_IP,
     PRIMARY_MAC,
-    SECOND_MAC,
     Client,
     Node,
     Process,
+    branch_of,
     eni_spec,
     eventually,
+    has_vlan,
     host_spec,
     serving,
     sh,
@@ -27,13 +27,6 @@ from vpccni_api.netconf.v1 import netconf_pb2 as pb
 from vpccni_api.reasons import Reason, ReasonError
 
 pytestmark = [pytest.mark.wire, pytest.mark.kernel, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
-
-
-def has_vlan() -> bool:
-    """Whether this kernel can make a VLAN link (asked in a namespace of its own)."""
-    argv = ["unshare", "-n", "sh", "-c"]
-    probe = "ip link add a type veth peer name b && ip link add link a name a.7 type vlan id 7"
-    return subprocess.run([*argv, probe], capture_output=True, check=False).returncode == 0
 
 
 @pytest.fixture
@@ -113,14 +106,6 @@ def test_a_pod_on_two_network_cards(node: Node, tmp_path: pathlib.Path) -> None:
 
     with serving(node, tmp_path) as process:
         scenario(process, body)
-
-
-def branch_of(pod: pb.PodSpec, *, strict: bool) -> pb.PodSpec:
-    pod.branch.vlan_id, pod.branch.strict = 7, strict
-    pod.branch.mac, pod.branch.trunk_mac = "02:00:00:00:07:07", SECOND_MAC
-    pod.branch.subnet_cidr, pod.branch.gateway = "10.0.3.0/24", "10.0.3.1"
-    pod.host_veth = f"{'vlan' if strict else 'eni'}cc21c2d7785"
-    return pod
 
 
 def test_a_branch_without_a_trunk_is_refused_and_changes_nothing(node: Node, tmp_path: pathlib.Path) -> None:

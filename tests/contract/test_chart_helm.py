@@ -1,14 +1,16 @@
-"""helm lint and helm template, with Helm 3 and Helm 4, for the defaults and for values files of users."""
+"""helm lint and helm template, with Helm 3 and Helm 4, for the defaults, each feature, and values files of users."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 
 import pytest
+from chart_features import FEATURES
 from vpccni_chart import manifest
 
-VALUES = [None, *sorted((Path(__file__).parent / "chart_values").glob("*.yaml"))]
+USERS = {path.stem: path for path in sorted((Path(__file__).parent / "chart_values").glob("*.yaml"))}
 HELM = manifest.find_helm()
 HELM4 = manifest.find_helm("helm4")
 BINARIES = [
@@ -21,10 +23,19 @@ BINARIES = [
 ]
 
 
+@pytest.fixture(params=[*FEATURES, *USERS])
+def values(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A values file."""
+    if request.param in USERS:
+        return USERS[request.param]
+    made = tmp_path / "values.json"
+    made.write_text(json.dumps(FEATURES[request.param]))
+    return made
+
+
 @pytest.mark.parametrize("helm", BINARIES)
-@pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem if path else "defaults")
-def test_lint(helm: str, values: Path | None) -> None:
-    more = ["-f", str(values)] if values else []
+def test_lint(helm: str, values: Path) -> None:
+    more = ["-f", str(values)]
     command = [helm, "lint", "--strict", str(manifest.CHART), "--kube-version", "1.34.0", *more]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -32,11 +43,10 @@ def test_lint(helm: str, values: Path | None) -> None:
 
 
 @pytest.mark.parametrize("helm", BINARIES)
-@pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem if path else "defaults")
-def test_both_render_the_same(helm: str, values: Path | None) -> None:
+def test_both_render_the_same(helm: str, values: Path) -> None:
     if HELM is None:
         pytest.skip("helm 3 is not here to compare with")
-    more = ["-f", str(values)] if values else []
+    more = ["-f", str(values)]
     theirs, ours = manifest.objects(helm, {}, *more), manifest.objects(HELM, {}, *more)
     key = lambda thing: (thing["kind"], thing["metadata"]["name"])  # noqa: E731
     assert sorted(theirs, key=key) == sorted(ours, key=key)

@@ -3,46 +3,30 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import yaml
+from chart_features import FEATURES
 from cluster import release
 from cluster.cluster import WORKERS, Cluster
 from cluster.parts import REPO
 from cluster.sh import until
 
-FEATURES = {
-    "default": [],
-    "prefixes": ["--set-string", "env.ENABLE_PREFIX_DELEGATION=true"],
-    "ipv6": [
-        "--set-string",
-        "env.ENABLE_IPv6=true,env.ENABLE_IPv4=false,env.ENABLE_PREFIX_DELEGATION=true",
-    ],
-    "custom networking": ["--set-string", "env.AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG=true"],
-    "pod ENI": ["--set-string", "env.ENABLE_POD_ENI=true"],
-    "annotated pods": ["--set-string", "env.ANNOTATE_POD_IP=true"],
-    "original labels": ["--set", "originalMatchLabels=true"],
-    "several network cards": ["--set-string", "env.ENABLE_MULTI_NIC=true"],
-    "IPv6 egress": ["--set-string", "env.ENABLE_V6_EGRESS=true"],
-    "node condition": ["--set-string", "env.VPCCNI_NODE_CONDITION=true"],
-    "start-up taint": ["--set-string", "env.VPCCNI_STARTUP_TAINT=example.org/starting"],
-    "network policy agent": ["--set", "nodeAgent.enabled=true"],
-    "clean-up": ["--set", "uninstall.clean=true,uninstall.plugins=true,uninstall.state=true,uninstall.rules=true"],
-    "dashboards": ["--set", "dashboards.create=true"],
-}
-USERS_VALUES = REPO / "tests/contract/chart_values"
-OTHERS_KINDS = {"PodMonitor", "PrometheusRule"}  # their CRDs are Prometheus Operator's
 
-
-def test_rendered_objects_are_accepted(cluster: Cluster) -> None:
-    """The API server accepts what the chart renders for every feature and for users' values (server-side dry run)"""
+def test_rendered_objects_are_accepted(cluster: Cluster, tmp_path: Path) -> None:
+    """The API server accepts what the chart renders for every feature (server-side dry run)"""
+    # For users' values files, and Helm 4: tests/contract/test_chart_apiserver.py and test_chart_helm.py.
     crds = sorted((release.CHART / "crds").glob("*.yaml"))
     cluster.kubectl("apply", *(item for path in crds for item in ("-f", str(path))))
     until("the CRDs are served", 30, lambda: "eniconfigs" in cluster.kubectl("api-resources", "-o", "name"))
     common = ("template", release.NAME, str(release.CHART), "-n", release.NAMESPACE, "--skip-tests")
-    rendered = {name: cluster.helm(*common, "-f", str(release.VALUES), *more) for name, more in FEATURES.items()}
-    rendered |= {path.stem: cluster.helm(*common, "-f", str(path)) for path in sorted(USERS_VALUES.glob("*.yaml"))}
-    text = "\n---\n".join(rendered.values())
-    documents = [item for item in yaml.safe_load_all(text) if item and item["kind"] not in OTHERS_KINDS]
+    values = tmp_path / "values.json"
+    rendered = []
+    for feature in FEATURES.values():
+        values.write_text(json.dumps(feature))
+        rendered.append(cluster.helm(*common, "-f", str(values)))
+    text = "\n---\n".join(rendered)
+    documents = [item for item in yaml.safe_load_all(text) if item]
     answer = cluster.kubectl(
         "apply", "--dry-run=server", "--validate=strict", "-f", "-", stdin=yaml.safe_dump_all(documents)
     )

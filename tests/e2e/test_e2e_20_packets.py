@@ -11,7 +11,7 @@ from cluster import release, workloads
 from cluster.cluster import CONTROL, LAB, WORKERS, Cluster
 from cluster.net import Net, via
 from cluster.parts import BIN
-from cluster.sh import run
+from cluster.sh import run, until
 from vpccni_lab.fabric import namespaces
 
 PODS = 40
@@ -29,7 +29,10 @@ def net(cluster: Cluster) -> Iterator[Net]:
 @pytest.fixture(scope="module")
 def internet(cluster: Cluster) -> Iterator[str]:
     """A probe on the lab's internet host; its address."""
-    cluster.processes.start("internet-probe", [BIN / _probe()], netns=namespaces.path(LAB, "internet"))
+    place = namespaces.path(LAB, "internet")
+    cluster.processes.start("internet-probe", [BIN / _probe()], netns=place)
+    with Net(place, workers=1) as there:
+        until("the probe on the internet answers", 60, lambda: there.get(f"http://{INTERNET}:8080/"))
     yield INTERNET
     cluster.processes.stop("internet-probe")
 

@@ -84,8 +84,8 @@ class Ipam:
             pools, self.netconf, lambda: [card.enis for card in self.cards], gate, config.host, self.egress
         )
         self.edge.refusal = lambda: pools.refusal() if self.owner.started.is_set() else None
-        self.cards.first.kept_with(
-            NodeChores(self.owner, self.health, self.sync.vpc_cidrs, self.pending, self.del_pod.drain)
+        self.cards.first.keeper.chores = NodeChores(
+            self.owner, self.health, self.sync.vpc_cidrs, self.pending, self.del_pod.drain
         )
         self.inspect = Inspect(self.cards, self.health)
         self.add_pod: Add = AddPod(

@@ -6,12 +6,12 @@ import dataclasses
 
 from vpccni_api.reasons import Reason, ReasonError
 
-from vpccni_ipam.domain.model import Inventory
+from vpccni_ipam.domain.model import Inventory, Source
 from vpccni_ipam.domain.node_plan import CardPlan, efa_only_why
 from vpccni_ipam.domain.targets import Targets
 from vpccni_ipam.enis import Enis
 from vpccni_ipam.grow import Grow
-from vpccni_ipam.keeper import Chores, Keeper
+from vpccni_ipam.keeper import Keeper
 from vpccni_ipam.owner import PoolOwner
 from vpccni_ipam.ports import EniManager, Netconf
 from vpccni_ipam.reconcile import Reconcile
@@ -39,10 +39,11 @@ class Card:
         self.enis = Enis(owner, netconf, settings.eni_mtu)
         self.grow = Grow(owner, self.enis, manager, settings.targets, frozen=settings.frozen)
         self.shrink = Shrink(owner, manager, netconf, settings.targets, settings.shrink_pace)
-        self._reconcile = Reconcile(owner, self.enis, manager, netconf)
-        self.keeper = self.kept_with(Chores())
+        reconcile = Reconcile(owner, self.enis, manager, netconf)
+        self.keeper = Keeper(owner, self.enis, self.grow, self.shrink, reconcile)
         self._plan: CardPlan | None = None
         self._efa_only_why = ""
+        self._judged_by: Source | None = None
         owner.triage = self.grow.triage
         if self.number:
             owner.left_out_why = NOT_ON_THIS_NODE
@@ -50,11 +51,6 @@ class Card:
     @property
     def number(self) -> int:
         return self.owner.pool.card
-
-    def kept_with(self, chores: Chores) -> Keeper:
-        """The keeper, with what it does beside."""
-        self.keeper = Keeper(self.owner, self.enis, self.grow, self.shrink, self._reconcile, chores)
-        return self.keeper
 
     def plan(self, plan: CardPlan | None) -> None:
         """What the card may hold and aims at; None: pods that are on it stay, and nothing else happens."""
@@ -65,8 +61,10 @@ class Card:
         self._leave_out(NOT_ON_THIS_NODE if plan is None else self._efa_only_why)
 
     def look_at(self, inventory: Inventory) -> None:
-        """Whether pods get addresses of the card."""
-        if self.number:
+        """Whether pods get addresses of the card. IMDS tells no types, and an ENI without addresses yet looks EFA-only there:
+        once EC2 has been heard it counts alone."""
+        if self.number and inventory.source in (Source.EC2, self._judged_by or inventory.source):
+            self._judged_by = inventory.source
             self._efa_only_why = efa_only_why(self.number, inventory.enis)
             self.plan(self._plan)
 

@@ -70,15 +70,13 @@ class Keeper:
     """One task per network card, the only one that asks EC2 (through eni-manager) for anything on it, so that no two changes of
     capacity overlap."""
 
-    def __init__(
-        self, owner: PoolOwner, enis: Enis, grow: Grow, shrink: Shrink, reconcile: Reconcile, chores: Chores
-    ) -> None:
+    def __init__(self, owner: PoolOwner, enis: Enis, grow: Grow, shrink: Shrink, reconcile: Reconcile) -> None:
         self._owner = owner
         self._enis = enis
         self._grow = grow
         self._shrink = shrink
         self._reconcile = reconcile
-        self._chores = chores
+        self.chores = Chores()
         self._seen: Inventory | None = None
 
     def push(self, inventory: Inventory) -> None:
@@ -93,7 +91,7 @@ class Keeper:
             changed.clear()
             self._owner.urgent.clear()
             again = await self._round()
-            await self._chores.after()
+            await self.chores.after()
             if again:
                 continue
             timers = (
@@ -117,7 +115,7 @@ class Keeper:
         """One look at everything. True: look again at once."""
         self._owner.serve()
         seen, self._seen = self._seen, None
-        await self._chores.before(seen)
+        await self.chores.before(seen)
         unsure = self._unsure()
         if await self._reconcile(seen, unsure=unsure):
             return True

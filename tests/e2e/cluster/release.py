@@ -58,7 +58,7 @@ def reconfigure(cluster: Cluster, **env: str) -> None:
 def _rolled_out(cluster: Cluster) -> None:
     # Not helm --wait: for a DaemonSet that is content when all nodes but maxUnavailable are ready.
     cluster.kubectl(
-        "rollout", "status", "daemonset/aws-node", "-n", NAMESPACE, "--timeout=300s", "--request-timeout=0", timeout=330
+        "rollout", "status", "daemonset/aws-node", "-n", NAMESPACE, "--timeout=600s", "--request-timeout=0", timeout=630
     )
     until("all containers are ready", 120, lambda: all_ready(cluster))
 

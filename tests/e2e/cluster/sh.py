@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
+
+# How many times longer than on an idle machine a wait may last.
+PATIENCE: Final = float(os.environ.get("VPCCNI_E2E_PATIENCE") or 2)
 
 
 class CommandError(RuntimeError):
@@ -72,8 +77,10 @@ class Steps:
 
 
 def until(what: str, seconds: float, check: object, pause: float = 0.2) -> None:
-    """Calls ``check`` until it returns something true. Raises TimeoutError naming ``what`` and the last answer."""
+    """Calls ``check`` until it returns something true, for ``seconds`` times PATIENCE at most. Raises TimeoutError naming
+    ``what`` and the last answer."""
     assert callable(check)
+    seconds *= PATIENCE
     end = time.monotonic() + seconds
     last: object = None
     while time.monotonic() < end:

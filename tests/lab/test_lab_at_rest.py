@@ -13,7 +13,7 @@ from vpccni_lab.runtime import pods
 from vpccni_lab.spec import NodeSpec, SubnetSpec
 
 LIBRARY = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))), None)
-SPEED = 30
+SPEED = 36
 """Timeouts run as fast as everything else, so this is no more than a busy machine can bear."""
 PATIENT = {"HTTP_TIMEOUT": "300", "AWS_METADATA_SERVICE_TIMEOUT": "60", "AWS_METADATA_SERVICE_NUM_ATTEMPTS": "5"}
 HOURS = 2.0

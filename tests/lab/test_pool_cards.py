@@ -221,6 +221,20 @@ def test_wiring_that_fails_on_one_card_undoes_all_of_them() -> None:
     run(with_netconf, instance_type=TWO_CARDS, started=False, **MULTI)
 
 
+def test_an_add_that_waits_for_one_card_gives_back_what_it_has_of_the_other_when_its_caller_gives_up() -> None:
+    async def body(node: PoolNode) -> None:
+        fault(node.aws, "attach-delay", seconds=4)
+        await node.start()
+        error = await fails(node.add("a", 1.0, multi_nic=True))
+        assert error.reason in (Reason.POOL_WARMING, Reason.DEADLINE_EXCEEDED)
+        seen = await node.inspect()
+        assert (seen.assigned, seen.cooling) == (0, 0)
+        assert node.netconf.pods == {}
+        assert len(addresses(await node.add("a", 30, multi_nic=True))) == 2  # as soon as the ENI is there
+
+    run(body, instance_type=TWO_CARDS, started=False, **MULTI)
+
+
 def test_without_the_setting_a_pod_that_asks_is_told_so_and_pods_that_have_several_keep_them() -> None:
     async def body(node: PoolNode) -> None:
         await settled(node, 2)

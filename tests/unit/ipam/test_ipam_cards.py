@@ -9,6 +9,7 @@ import pathlib
 import pytest
 from vpccni_ipam.adapters.checkpoint_file import cards_on_disk, path_of_card
 from vpccni_ipam.adapters.netconf_client import pod_spec
+from vpccni_ipam.card import NOT_ON_THIS_NODE, Card, CardSettings
 from vpccni_ipam.domain.checkpoint import Ledger, decode
 from vpccni_ipam.domain.eni_numbers import card_of, route_table
 from vpccni_ipam.domain.growth import Room, Slots, next_step
@@ -32,6 +33,9 @@ from vpccni_ipam.domain.restore import ObservedPod, rebuild, split_stale, with_w
 from vpccni_ipam.domain.result import CniResult, ResultInterface, ResultIp, compose, kept_facts, kept_interfaces
 from vpccni_ipam.domain.stock import Supply
 from vpccni_ipam.domain.targets import Targets, is_high, is_low, on_further_card, over_prefixes
+from vpccni_ipam.owner import PoolOwner
+from vpccni_ipam.tally import Tally
+from vpccni_kit.clock import SystemClock
 
 NOW = Moment(1000.0, 1_700_000_000.0)
 POD, KEY = PodIdentity("default", "sample-pod", "u1"), PodKey("aws-cni", "c1", "eth0")
@@ -138,6 +142,37 @@ class TestTargetsOfAFurtherCard:
 )
 def test_left_out_is_a_card_whose_only_managed_attachment_is_efa_only(enis: list[EniFacts], left_out: bool) -> None:
     assert bool(efa_only_why(1, enis)) is left_out
+
+
+def test_who_says_that_a_card_is_left_out() -> None:
+    card = Card(
+        PoolOwner(Pool(30.0, card=1), NoStore(), Ledger(), SystemClock(), Tally()),
+        None,  # type: ignore[arg-type]
+        None,  # type: ignore[arg-type]
+        CardSettings(Targets(), "", 9001, 30.0),
+    )
+    efa = (EniFacts("e", network_card=1, interface_type="efa-only", managed=False),)
+    assert card.owner.left_out_why == NOT_ON_THIS_NODE
+    card.plan(plan_cards(NodeWishes(Targets(), multi_nic=True), LIMITS)[1])
+    outcomes = []
+    for source, enis in [
+        (Source.IMDS, efa),
+        (Source.EC2, ()),
+        (Source.IMDS, efa),  # an ENI that is being attached looks so there
+        (Source.EC2, efa),
+        (Source.IMDS, ()),
+    ]:
+        card.look_at(Inventory(enis, source))
+        outcomes.append(bool(card.owner.left_out_why))
+        assert (card.grow.slots is None) is outcomes[-1]
+    assert outcomes == [True, False, False, True, True]
+    card.plan(None)
+    assert (card.owner.left_out_why, card.grow.slots, card.shrink.slots) == (NOT_ON_THIS_NODE, None, None)
+
+
+class NoStore:
+    async def commit(self, *, gather: bool) -> None:
+        return None
 
 
 def test_a_pool_looks_at_the_enis_of_its_card_only() -> None:

@@ -29,7 +29,8 @@ _FIGHT_PAUSE_S: Final = 2.0
 _SYSCTL_PODS: Final = 25
 """Pods whose sysctls are read in one complete comparison."""
 _FILTER_TICK_S: Final = 0.5
-_SYSCTL_TICK_S: Final = 0.4
+_SYSCTL_TICK_S: Final = 0.5
+_SYSCTL_AGAIN_S: Final = 0.25
 _FILTER_COST_FACTOR: Final = 20.0
 """A check of the packet filter may take at most one twentieth of a processor (listings of large nodes take a second)."""
 
@@ -180,8 +181,7 @@ class Watcher:
     async def watch_sysctls(self) -> None:
         in_a_row = 0
         while True:
-            # One that cannot be put right, or strays again at once, must not cost a comparison each time.
-            await asyncio.sleep(min(_SYSCTL_TICK_S * 2 ** max(0, in_a_row - FIGHT_REPAIRS), self._interval))
+            await asyncio.sleep(min(_sysctl_pause(in_a_row), self._interval))
             # A copy: the kernel thread may be changing the pods meanwhile.
             wanted = {**self._interests.sysctls, **self._service.desired.sysctls.copy()}
             in_a_row = in_a_row + 1 if self._sysctls.strayed(wanted) else 0
@@ -210,6 +210,14 @@ class Watcher:
                 await service.health.up("datapath")
             checked_at = time.monotonic()
             pause = (_spent_by_tools() - cost) * _FILTER_COST_FACTOR
+
+
+def _sysctl_pause(in_a_row: int) -> float:
+    """Seconds until the next look. ``in_a_row``: looks that found something. Setting one for all links changes others, so what
+    was put right is looked at again soon; what cannot be put right must not cost a comparison each time."""
+    if 0 < in_a_row < FIGHT_REPAIRS:
+        return _SYSCTL_AGAIN_S
+    return _SYSCTL_TICK_S * float(2 ** max(0, in_a_row - FIGHT_REPAIRS))
 
 
 def _spent_by_tools() -> float:

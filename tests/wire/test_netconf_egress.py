@@ -158,6 +158,52 @@ def test_pods_that_nobody_lists_lose_their_egress_link(node: Node, tmp_path: pat
         scenario(process, body)
 
 
+CHAIN = "CNI-E4-5740307710ebfd5fb24f5"
+
+
+def lay_out_as_the_original(node: Node, pod: pb.PodSpec) -> None:
+    """The egress link and the chain that the original's egress plugin leaves; the pod is otherwise ours."""
+    name = pod.netns.rsplit("/", 1)[-1]
+    sh("ip", "-n", name, "link", "add", "v4if0", "type", "veth", "peer", "name", "veth1a2b3c4d", "netns", node.netns)
+    node.exec("ip", "link", "set", "veth1a2b3c4d", "up")
+    node.exec("ip", "addr", "add", "169.254.172.1/32", "dev", "veth1a2b3c4d", "scope", "link")
+    node.exec("ip", "route", "add", "169.254.172.2", "dev", "veth1a2b3c4d", "scope", "link")
+    sh("ip", "-n", name, "link", "set", "v4if0", "up")
+    sh("ip", "-n", name, "addr", "add", "169.254.172.2/22", "dev", "v4if0", "noprefixroute")
+    sh("ip", "-n", name, "route", "add", "169.254.172.1", "dev", "v4if0", "scope", "link", "src", "169.254.172.2")
+    sh("ip", "-n", name, "route", "add", "default", "via", "169.254.172.1", "dev", "v4if0")
+    comment = ("-m", "comment", "--comment", 'name: "aws-cni" id: "c1"')
+    node.exec("iptables-nft", "-t", "nat", "-N", CHAIN)
+    node.exec("iptables-nft", "-t", "nat", "-A", CHAIN, "-d", "224.0.0.0/4", *comment, "-j", "ACCEPT")
+    node.exec(
+        "iptables-nft", "-t", "nat", "-A", CHAIN, *comment, "-j", "SNAT", "--to-source", NODE_IP, "--random-fully"
+    )
+    node.exec("iptables-nft", "-t", "nat", "-A", "POSTROUTING", "-s", "169.254.172.2", *comment, "-j", CHAIN)
+
+
+def test_pods_of_the_original_keep_their_egress_and_its_chains_are_taken_over(
+    node: Node, tmp_path: pathlib.Path
+) -> None:
+    pod = pod_of(node, V4)
+    pod.ClearField("egress")
+    node.exec("sysctl", "-qw", "net.ipv4.ip_forward=1")
+
+    async def body(client: Client) -> None:
+        await client.setup_pod(pod)
+        lay_out_as_the_original(node, pod)
+        assert node.pings(pod, INTERNET)
+        await client.set_up(V4.host)
+        await client.call("ApplyPods", pb.ApplyPodsRequest(pods=[pod]))
+        assert CHAIN not in node.exec("iptables-nft-save", "-t", "nat")
+        assert node.pings(pod, INTERNET), "translated by the chain of the whole range"
+        observed = await client.call("Observe", pb.ObserveRequest())
+        assert list(observed.egress_addresses) == ["169.254.172.2"], "ipam will not give it to another pod"
+        assert "veth1a2b3c4d" in " ".join(node.links())
+
+    with serving(node, tmp_path) as process:
+        scenario(process, body)
+
+
 def test_an_egress_address_of_another_range_or_family_is_refused(node: Node, tmp_path: pathlib.Path) -> None:
     async def body(client: Client) -> None:
         pod = pod_of(node, V6)

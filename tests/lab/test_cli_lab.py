@@ -138,6 +138,7 @@ def test_the_archive_has_everything_and_no_secret(lab: LabClient, tmp_path: Path
     assert {"metrics-ipam.txt", "metrics-netconf.txt", "metrics-eni-manager.txt"} < set(texts)
     assert {"cni/10-aws.conflist", "cni/99-other.conflist", "logs/ipam.log", "manifest.json"} < set(texts)
     assert json.loads(texts["health.json"])["ipam"]["live"] == "SERVING"
+    assert texts["logs/plugin.log"], "as the network configuration names it"
     assert "signed with ***" in texts["logs/ipam.log"] and "***" in texts["cni/99-other.conflist"]
     found = [(name, secret) for name, text in texts.items() for secret in secrets if secret in text]
     assert found == []

@@ -113,6 +113,7 @@ def test_the_page_shows_the_ec2_budget_and_what_is_throttled() -> None:
         assert "<tr><td>address<td><span class=bad>0.62/s</span><td>5/s<td>0.5" in text
         assert "<tr><td>AssignPrivateIpAddresses<td>9<td>3<td><span class=bad>3</span>" in text
         assert "<tr><td>subnet-7<td><td>3<td>no &lt;tag&gt;" in text
+        assert "<tr><th>addresses kept at most<td>29" in text and "<tr><th>DELs queued on disk<td>0" in text
         await world.manager_leaf.stop()
         _, text = await asyncio.to_thread(get, world.introspection_port, _BROWSER)
         assert "ENI_MANAGER_UNREACHABLE" in text.partition("EC2 budget")[2]

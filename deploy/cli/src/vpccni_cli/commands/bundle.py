@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import functools
 import http.client
+import json
 import os
 import sys
 import time
@@ -91,14 +92,31 @@ def _files(root: Path, settings: dict[str, dict[str, str]], archive: Archive) ->
     for path in sorted(folder.glob("*.conf*")) if folder.is_dir() else ():
         archive.text(f"cni/{path.name}", functools.partial(path.read_text, "utf-8", "replace"))
     named = {
-        values[name] for values in settings.values() for name in _LOG_SETTINGS if values.get(name, "").startswith("/")
+        Path(values[name])
+        for values in settings.values()
+        for name in _LOG_SETTINGS
+        if values.get(name, "").startswith("/")
     }
-    for name in sorted(named):
-        archive.text(f"logs/{Path(name).name}", functools.partial(_tail, name))
+    for path in sorted(named | _plugin_logs(root, folder)):
+        if path.exists():
+            archive.text(f"logs/{path.name}", functools.partial(_tail, path))
 
 
-def _tail(path: str) -> str:
-    with open(path, "rb") as log:
+def _plugin_logs(root: Path, folder: Path) -> set[Path]:
+    """Where the network configuration sends the plugin's log."""
+    found = set()
+    for path in folder.glob("*aws*.conflist") if folder.is_dir() else ():
+        try:
+            plugins = json.loads(path.read_text(encoding="utf-8"))["plugins"]
+            names = [str(one.get("pluginLogFile", "")) for one in plugins]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue  # the file itself is in the archive, as it is
+        found |= {root / name.lstrip("/") for name in names if name.startswith("/")}
+    return found
+
+
+def _tail(path: Path) -> str:
+    with path.open("rb") as log:
         log.seek(max(0, os.fstat(log.fileno()).st_size - _LOG_TAIL))
         return log.read().decode(errors="replace")
 

@@ -54,13 +54,21 @@ def node_page(
     if found.homeless:
         parts.append(_block("Addresses of ENIs that are not known", "", found.homeless, 0, now_unix))
     parts += [
-        _rows("Settings", [(name, escape(settings[name])) for name in _TARGETS if name in settings]),
+        _rows("Settings", [(name, escape(settings[name])) for name in _TARGETS if name in settings] + _limits(figures)),
         *_ec2(ec2),
         _rows("Repairs (drift)", [(kind, str(n)) for kind, n in sorted(figures.drift.items())] or [("none", "")]),
         _adds(reversed(tuple(adds)), now_unix),
     ]
     parts.append('<p>For programs: <a href="/v1/enis">/v1/enis</a> and the paths that <code>/v1</code> lists.')
     return "\n".join(parts) + "\n"
+
+
+def _limits(figures: Figures) -> list[tuple[str, str]]:
+    return [
+        ("addresses kept at most", str(figures.max_pods or "no cap")),
+        ("kubelet's max-pods", str(figures.kubelet_pods or "not known")),
+        ("DELs queued on disk", str(figures.pending_dels)),
+    ]
 
 
 def _utc(unix: float) -> str:

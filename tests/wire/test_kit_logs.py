@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from vpccni_api.ipam.v1 import ipam_pb2, ipam_pb2_grpc
 from vpccni_api.reasons import Reason, ReasonError
-from vpccni_kit import logs
+from vpccni_kit import log_level, logs
 from vpccni_kit.channel import Channel
 from vpccni_kit.health import HealthBoard
 from vpccni_kit.metrics import Metrics
@@ -64,9 +64,9 @@ def test_the_level_follows_signals(tmp_path: pathlib.Path) -> None:
     try:
         assert settles(lambda: messages().count("news") > 3)
         assert set(messages()) == {"news"}
-        process.send_signal(signal.SIGUSR1)
+        assert log_level.main(["debug", "--pid", str(process.pid)]) == 0
         assert settles(lambda: "detail" in after("log level is DEBUG now"))
-        process.send_signal(signal.SIGUSR2)
+        assert log_level.main(["setting", "--pid", str(process.pid)]) == 0
         assert settles(lambda: after("log level is INFO now").count("news") > 3)
         assert set(after("log level is INFO now")) == {"news"}
         process.send_signal(signal.SIGTERM)
@@ -74,6 +74,11 @@ def test_the_level_follows_signals(tmp_path: pathlib.Path) -> None:
     finally:
         process.kill()
         process.wait()
+
+
+def test_no_such_process_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert log_level.main(["debug", "--pid", str(2**22)]) == 1
+    assert "No such process" in capsys.readouterr().err
 
 
 class Servicer(ipam_pb2_grpc.IpamServicer):

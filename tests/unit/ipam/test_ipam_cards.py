@@ -7,6 +7,7 @@ import json
 import pathlib
 
 import pytest
+from vpccni_api.reasons import Reason, ReasonError
 from vpccni_ipam.adapters.checkpoint_file import cards_on_disk, path_of_card
 from vpccni_ipam.adapters.netconf_client import pod_spec
 from vpccni_ipam.card import NOT_ON_THIS_NODE, Card, CardSettings
@@ -21,12 +22,13 @@ from vpccni_ipam.domain.model import (
     InstanceLimits,
     Inventory,
     Moment,
+    NodeFacts,
     PodIdentity,
     PodKey,
     Source,
     Wiring,
 )
-from vpccni_ipam.domain.node_plan import NodeWishes, efa_only_why, plan_cards
+from vpccni_ipam.domain.node_plan import NodeWishes, efa_only_why, lacks_prefixes, plan_cards
 from vpccni_ipam.domain.pool import Pool
 from vpccni_ipam.domain.reconcile import additions, compare, differs
 from vpccni_ipam.domain.restore import ObservedPod, rebuild, split_stale, with_wiring
@@ -82,6 +84,16 @@ class TestPlan:
         xen = dataclasses.replace(LIMITS, prefixes_supported=False)
         plans = plan_cards(NodeWishes(Targets(prefixes=True, warm_prefix=1), multi_nic=True), xen)
         assert not any(plan.targets.prefixes for plan in plans.values())
+
+    def test_an_instance_without_prefixes(self) -> None:
+        limits = dataclasses.replace(LIMITS, prefixes_supported=False)
+        facts = NodeFacts("i-1", "m4.large", "02:00:00:00:00:01", "10.0.0.4", (), limits)
+        assert not lacks_prefixes(Targets(), facts)
+        assert lacks_prefixes(Targets(prefixes=True), facts)
+        with pytest.raises(ReasonError, match="ENABLE_IPv6=true on m4.large") as caught:
+            lacks_prefixes(Targets(prefixes=True, ipv6=True), facts)
+        assert caught.value.reason is Reason.CONFIG_INVALID
+        assert not lacks_prefixes(Targets(prefixes=True), dataclasses.replace(facts, limits=LIMITS))
 
 
 class TestTargetsOfAFurtherCard:

@@ -9,7 +9,7 @@ import time
 from typing import Final
 
 from vpccni_api.ipam.v1 import ipam_pb2_grpc
-from vpccni_api.reasons import Reason, ReasonError
+from vpccni_api.reasons import ReasonError
 from vpccni_api.version import VERSION
 from vpccni_kit import lifecycle, logs, telemetry
 from vpccni_kit.clock import Clock, SystemClock
@@ -30,7 +30,7 @@ from vpccni_ipam.cards import Cards
 from vpccni_ipam.check_pod import CheckPod
 from vpccni_ipam.del_pod import DelPod
 from vpccni_ipam.domain.model import NodeFacts
-from vpccni_ipam.domain.node_plan import NodeWishes, plan_cards
+from vpccni_ipam.domain.node_plan import NodeWishes, lacks_prefixes, plan_cards
 from vpccni_ipam.egress_links import EgressLinks
 from vpccni_ipam.figures import Figures
 from vpccni_ipam.gc import Gc
@@ -210,13 +210,8 @@ class Ipam:
 
     def _facts(self, facts: NodeFacts) -> None:
         """What eni-manager says of the instance, at start-up and whenever it has restarted."""
-        self.facts, values, limits = facts, self.values, facts.limits
-        if self.config.targets.prefixes and not limits.prefixes_supported:
-            if self.config.targets.ipv6:
-                raise ReasonError(
-                    Reason.CONFIG_INVALID,
-                    f"ENABLE_IPv6=true on {facts.instance_type}: IPv6 needs prefixes, which only Nitro and bare metal have",
-                )
+        self.facts, values = facts, self.values
+        if lacks_prefixes(self.config.targets, facts):
             log.warning("%s has no prefixes; using secondary addresses", facts.instance_type)
         wishes = NodeWishes(
             self.config.targets,
@@ -226,7 +221,7 @@ class Ipam:
             without_primary=values[s.CUSTOM_NETWORK_CFG],
             multi_nic=values[s.ENABLE_MULTI_NIC],
         )
-        self.cards.plan(plan_cards(wishes, limits))
+        self.cards.plan(plan_cards(wishes, facts.limits))
 
     def _tell_bad_settings(self) -> None:
         for bad in self.config.bad:

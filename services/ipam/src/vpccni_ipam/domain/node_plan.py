@@ -6,8 +6,10 @@ import dataclasses
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from vpccni_api.reasons import Reason, ReasonError
+
 from vpccni_ipam.domain.growth import Slots
-from vpccni_ipam.domain.model import EniFacts, InstanceLimits
+from vpccni_ipam.domain.model import EniFacts, InstanceLimits, NodeFacts
 from vpccni_ipam.domain.targets import Targets, on_further_card, pods_by_formula
 
 
@@ -27,6 +29,17 @@ class NodeWishes:
     trunk: bool = False
     without_primary: bool = False
     multi_nic: bool = False
+
+
+def lacks_prefixes(targets: Targets, facts: NodeFacts) -> bool:
+    """Whether prefixes are wanted and the instance has none. Raises ReasonError(CONFIG_INVALID) where nothing can stand in."""
+    lacks = targets.prefixes and not facts.limits.prefixes_supported
+    if lacks and targets.ipv6:
+        raise ReasonError(
+            Reason.CONFIG_INVALID,
+            f"ENABLE_IPv6=true on {facts.instance_type}: IPv6 needs prefixes, which only Nitro and bare metal have",
+        )
+    return lacks
 
 
 def plan_cards(wishes: NodeWishes, limits: InstanceLimits) -> dict[int, CardPlan]:

@@ -43,7 +43,8 @@ def plan_removal(observed: Observed, prefixes: frozenset[str], connmark: int = D
 
     back = [Ensure(rule) for rule in local if Rule(rule.family, LOCAL_MOVED, LOCAL_TABLE) in observed.rules]
     missing = [op for op in back if op.target not in observed.rules]
-    return (*missing, *(Remove(item) for item in (*observed.rules, *observed.routes) if ours(item)))
+    present: tuple[Rule | Route, ...] = (*observed.rules, *observed.routes)
+    return (*missing, *(Remove(item) for item in present if ours(item)))
 
 
 def _may_be_of_eni(rule: Rule) -> bool:

@@ -35,7 +35,7 @@ def test_each_card_is_told_with_what_is_wrong_with_it() -> None:
         {**_COUNTS, "index": 2, "left_out_why": "no ENI of it is known", "growth": {}},
     ]
     shown = status.lines({**_FOUND, "cards": cards})
-    text = "\n".join(shown)
+    text = " ".join(" ".join(shown).split())
     assert "(3 short)" in text and "SUBNET_FULL: subnet-1" in text and "no ENI of it is known" in text
     assert all(len(line) <= WIDTH for line in shown)
 

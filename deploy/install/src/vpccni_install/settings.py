@@ -87,19 +87,15 @@ NO_POD_IPV6: Final = boolean(
 )
 NO_EARLY_DEMUX: Final = boolean("DISABLE_TCP_EARLY_DEMUX", False, "Writes net.ipv4.tcp_early_demux = 0 (else 1).")
 IPV6: Final = boolean("ENABLE_IPv6", False, "Pods have IPv6 addresses.")
-V4_EGRESS: Final = boolean("ENABLE_V4_EGRESS", True, "IPv4 for pods of an IPv6 cluster, translated on the node.")
 V6_EGRESS: Final = boolean("ENABLE_V6_EGRESS", False, "IPv6 for pods of an IPv4 cluster, translated on the node.")
 EGRESS_LOG_V4: Final = Setting(
     "AWS_VPC_K8S_EGRESS_V4_PLUGIN_LOG_FILE", "String", "/var/log/aws-routed-eni/egress-v4-plugin.log", "stderr or a path",
-    "Where the egress plugin of an IPv6 cluster logs to.", _plugin_log,
+    "Accepted and not used: egress is part of aws-cni and logged with the rest.", _plugin_log,
 )  # fmt: skip
 EGRESS_LOG_V6: Final = Setting(
     "AWS_VPC_K8S_EGRESS_V6_PLUGIN_LOG_FILE", "String", "/var/log/aws-routed-eni/egress-v6-plugin.log", "stderr or a path",
-    "Where the egress plugin of an IPv4 cluster logs to.", _plugin_log,
+    "Accepted and not used: egress is part of aws-cni and logged with the rest.", _plugin_log,
 )  # fmt: skip
-RANDOMIZE_SNAT: Final = choice(
-    "AWS_VPC_K8S_CNI_RANDOMIZESNAT", "prng", ("prng", "hashrandom", "none"), "How translated ports are chosen."
-)
 IMDS: Final = text(
     "AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://169.254.169.254", "Address of the instance metadata service."
 )
@@ -115,6 +111,6 @@ NODE_NAME: Final = text("MY_NODE_NAME", "", "Name of the node in Kubernetes.")
 
 ALL: Final[tuple[Setting[object], ...]] = (
     BIN_DIR, CONF_DIR, PLUGIN_DIR, SYSCTL_DIR, OWN_CONFLIST, CNI_VERSION, ENI_MTU, POD_MTU, VETH_PREFIX, ENFORCING_MODE,
-    PLUGIN_LOG_FILE, PLUGIN_LOG_LEVEL, IPAM_WAIT, BANDWIDTH, NO_POD_IPV6, NO_EARLY_DEMUX, IPV6, V4_EGRESS, V6_EGRESS, EGRESS_LOG_V4,
-    EGRESS_LOG_V6, RANDOMIZE_SNAT, IMDS, HEALTH_PORT, STARTUP_TAINT, NODE_NAME,
+    PLUGIN_LOG_FILE, PLUGIN_LOG_LEVEL, IPAM_WAIT, BANDWIDTH, NO_POD_IPV6, NO_EARLY_DEMUX, IPV6, V6_EGRESS, EGRESS_LOG_V4,
+    EGRESS_LOG_V6, IMDS, HEALTH_PORT, STARTUP_TAINT, NODE_NAME,
 )  # type: ignore[assignment]  # fmt: skip

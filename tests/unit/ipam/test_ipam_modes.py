@@ -214,24 +214,29 @@ class HandClock:
 
 
 class Cloud:
-    """Capacity in a dictionary; ``fragmented``: no subnet has a prefix."""
+    """Capacity in a dictionary; ``fragmented``: no subnet has a prefix, ``full``: nor an address."""
 
     def __init__(self) -> None:
         self.fragmented = True
+        self.full = False
+        self.steps = 0
         self.asked: list[tuple[AddressMode, int]] = []
         self.eni = eni(0)
 
     async def ensure_capacity(self, request: GrowthRequest, timeout: float) -> Grown:
         want = request.step.want
         self.asked.append((request.mode, want))
+        self.steps += 1
         ips: tuple[str, ...] = ()
         prefixes: tuple[str, ...] = ()
+        if self.full:
+            raise ReasonError(Reason.SUBNET_FULL, "no free address")
         if request.mode is AddressMode.SECONDARY_IP:
-            ips = tuple(f"10.0.{len(self.asked)}.{n}" for n in range(want))
+            ips = tuple(f"10.0.{self.steps}.{n}" for n in range(want))
         elif self.fragmented:
             raise ReasonError(Reason.SUBNET_NO_PREFIX, "no block of 16 is free")
         else:
-            prefixes = tuple(f"10.1.{len(self.asked)}.{16 * n}/28" for n in range(want))
+            prefixes = tuple(f"10.1.{self.steps}.{16 * n}/28" for n in range(want))
         self.eni = dataclasses.replace(
             self.eni,
             secondary_ips=self.eni.secondary_ips + ips,
@@ -258,6 +263,8 @@ class NoStore:
 
 
 def test_without_prefixes_growth_goes_on_with_singles_and_asks_for_prefixes_ever_less_often() -> None:
+    """When it grows anyway; a pool at rest asks once in four hours."""
+
     async def body() -> None:
         clock, cloud = HandClock(), Cloud()
         pool = Pool(0, prefixes_first=True)
@@ -277,14 +284,59 @@ def test_without_prefixes_growth_goes_on_with_singles_and_asks_for_prefixes_ever
         assert await settle() == [(prefix, 1), (single, 16)]
         assert await settle() == []
         assert deficit(grow.targets, owner.supply(), grow.slots.limits) == 0
+        pods = iter(range(9))
+
+        def one_more_pod() -> None:
+            assert owner.assign(PodKey("aws-cni", f"c{next(pods)}", "eth0"), PodIdentity(), Wiring("v"))
+
         for pause in (60, 120, 240):
+            one_more_pod()
+            assert await settle() == [(single, 1)]
             clock.at += pause
-            assert await settle() == [(prefix, 1)], "the singles are still there"
+            assert await settle() == []
+            one_more_pod()
+            assert await settle() == [(prefix, 1), (single, 1)]
+        clock.at += 4 * 3600
+        assert await settle() == [(prefix, 1)], "the singles are still there"
         cloud.fragmented = False
-        clock.at += 480
+        clock.at += 4 * 3600
         assert await settle() == [(prefix, 1)]
         assert owner.supply().other_mode == 16, "to be given back"
         assert grow.next_try() is None
+
+    asyncio.run(body())
+
+
+def test_a_pool_that_is_only_below_its_target_is_patient_until_an_add_waits() -> None:
+    async def body() -> None:
+        clock, cloud = HandClock(), Cloud()
+        pool = Pool(0)
+        pool.add_eni(cloud.eni, 254, EniState.USABLE, Moment(clock.monotonic(), clock.now()))
+        owner = PoolOwner(pool, NoStore(), Ledger(), clock, Tally())
+        grow = Grow(owner, Enis(owner, None, 9001), cloud, Targets(warm_ip=2))  # type: ignore[arg-type]
+        grow.slots = Slots(InstanceLimits(4, 50), 4)
+        cloud.full = True
+
+        async def next_try() -> float:
+            await grow()
+            due = grow.next_try()
+            assert due is not None
+            return due
+
+        start = clock.at
+        while clock.at < start + 24 * 3600 or await next_try() - clock.at < 300:
+            clock.at = max(clock.at, await next_try()) + 0.001
+        assert len(cloud.asked) <= 24 * 60 / 10, "a pause of up to 30 minutes, 15 on average, after a few shorter ones"
+        cloud.full, tried = False, len(cloud.asked)
+        clock.at += 130
+        await grow()
+        assert len(cloud.asked) == tried, "still patient"
+        waiter = owner.enqueue(PodKey("aws-cni", "c", "eth0"), PodIdentity(), Wiring("v"), 50.0)
+        while len(cloud.asked) == tried:
+            clock.at += 0.1  # a burst is given time to be complete
+            await grow()
+        owner.serve()
+        assert (await waiter.future).address
 
     asyncio.run(body())
 

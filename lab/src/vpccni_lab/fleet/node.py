@@ -20,7 +20,7 @@ from vpccni_ipam.domain.growth import GrowthStep, Room, Slots, next_step, retry_
 from vpccni_ipam.domain.model import EniFacts, EniState, InstanceLimits, Moment, PodIdentity, PodKey, Wiring
 from vpccni_ipam.domain.pool import Pool
 from vpccni_ipam.domain.stock import Supply
-from vpccni_ipam.domain.targets import Targets, in_effect, stand_in_s
+from vpccni_ipam.domain.targets import STAND_IN_MOST_S, Targets, in_effect, stand_in_s
 
 from vpccni_lab.fleet.capacity import Capacity
 from vpccni_lab.fleet.virtual import Process
@@ -72,7 +72,7 @@ class Node:
         self._low_since: float | None = None
         self._last_demand = 0.0
         self._due: float | None = None
-        self._prefixes_at = float("inf")
+        self._prefixes_at = self._prefixes_by = float("inf")
         self._without_prefix = 0
 
     # -- what happens to the node -------------------------------------------------------------------------------------
@@ -174,7 +174,7 @@ class Node:
         self._busy = False
         self._serve()
         due = [t for t in (self._next_grow(), self._due, self.pool.next_expiry()) if t is not None]
-        due += [self._prefixes_at] if self.pool.singles_stand_in else []
+        due += [self._prefixes_by] if self.pool.singles_stand_in else []
         if due and not self.gone:
             self._wake(max(0.0, min(due) - self._sim.now) + 0.001)
 
@@ -197,9 +197,11 @@ class Node:
 
     def _grow(self) -> Process[bool]:
         now = self._sim.now
-        if now >= self._prefixes_at:
-            self._prefixes_at, self.pool.singles_stand_in = float("inf"), False
-        step = next_step(self._targets, self.supply(), self._config.limits, self._room())
+        step = self._step()
+        if now >= self._prefixes_by or (now >= self._prefixes_at and step is not None):
+            self._prefixes_at = self._prefixes_by = float("inf")
+            self.pool.singles_stand_in = False
+            step = self._step()
         if step is None:
             self._attempts, self._low_since, self._rest_until = 0, None, 0.0
             return False
@@ -226,6 +228,9 @@ class Node:
         self._serve()
         return True
 
+    def _step(self) -> GrowthStep | None:
+        return next_step(self._targets, self.supply(), self._config.limits, self._room())
+
     def _growth(self, step: GrowthStep) -> Growth:
         return Growth(
             mode=AddressMode(self._targets.mode.value),
@@ -237,6 +242,7 @@ class Node:
 
     def _no_prefix(self) -> None:
         self._prefixes_at = self._sim.now + stand_in_s(self._without_prefix)
+        self._prefixes_by = self._sim.now + STAND_IN_MOST_S
         self._without_prefix += 1
         self.pool.singles_stand_in = True
 

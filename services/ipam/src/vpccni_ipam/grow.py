@@ -24,7 +24,7 @@ from vpccni_ipam.domain.growth import (
 )
 from vpccni_ipam.domain.model import AddressMode
 from vpccni_ipam.domain.stock import Supply
-from vpccni_ipam.domain.targets import Targets, in_effect, stand_in_s
+from vpccni_ipam.domain.targets import STAND_IN_MOST_S, Targets, in_effect, stand_in_s
 from vpccni_ipam.enis import Enis
 from vpccni_ipam.owner import FINAL, PoolOwner
 from vpccni_ipam.ports import EniManager, Grown, GrowthRequest
@@ -56,7 +56,8 @@ class Grow:
         self._retry_at = self._rest_until = 0.0
         self._next: float | None = None
         self._low_since: float | None = None
-        self._prefixes_at: float | None = None
+        self._prefixes_at = 0.0
+        self._prefixes_by: float | None = None
         self._without_prefix = 0
 
     @property
@@ -87,14 +88,14 @@ class Grow:
 
     def next_try(self) -> float | None:
         """Monotonic seconds of the next try after a failure, or of the next try to get prefixes; None: nothing to try."""
-        due = [at for at in (self._next, self._prefixes_at) if at is not None]
+        due = [at for at in (self._next, self._prefixes_by) if at is not None]
         return min(due, default=None)
 
     def hurry(self) -> None:
         """Something changed for the better (a dependency is back): try at once."""
         self._retry_at = self._rest_until = 0.0
-        if self._prefixes_at is not None:
-            self._prefixes_at = 0.0
+        if self._prefixes_by is not None:
+            self._prefixes_by = 0.0
 
     def triage(self) -> None:
         """Fails the ADDs that no step can serve, also while a step is under way."""
@@ -109,7 +110,7 @@ class Grow:
             return False
         owner = self._owner
         self._prefixes_again()
-        step = next_step(self.targets, owner.supply(), self.slots.limits, self.room())
+        step = self._step()
         owner.growth.limit = limit = self._limit(step)
         if limit is not None:
             step = None
@@ -129,16 +130,24 @@ class Grow:
         return await self._take(step)
 
     def _prefixes_again(self) -> None:
-        """Once in a while prefixes are tried again: single addresses stop counting, and the pool is low."""
-        if self._prefixes_at is not None and self._owner.now().mono >= self._prefixes_at:
-            self._prefixes_at = None
+        """When the pool has to grow anyway, and once in a while without that: single addresses stop counting, and the pool is low."""
+        if self._prefixes_by is None:
+            return
+        now = self._owner.now().mono
+        if now >= self._prefixes_by or (now >= self._prefixes_at and self._step() is not None):
+            self._prefixes_by = None
             self._owner.pool.singles_stand_in = False
+
+    def _step(self) -> GrowthStep | None:
+        assert self.slots is not None
+        return next_step(self.targets, self._owner.supply(), self.slots.limits, self.room())
 
     def _no_prefix(self, error: ReasonError) -> None:
         """Fragmented subnets: the pool goes on with single addresses."""
         pause = stand_in_s(self._without_prefix)
         self._without_prefix += 1
         self._prefixes_at = self._owner.now().mono + pause
+        self._prefixes_by = self._owner.now().mono + STAND_IN_MOST_S
         self._owner.pool.singles_stand_in = True
         self._owner.tally.add("vpccni_growth_failures_total", str(error.reason))
         self.on_failed(error)

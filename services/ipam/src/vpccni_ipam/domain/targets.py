@@ -65,10 +65,14 @@ def in_effect(targets: Targets, *, singles_stand_in: bool) -> Targets:
     return dataclasses.replace(targets, prefixes=False, warm_ip=warm_ip)
 
 
+STAND_IN_MOST_S: Final = 4 * 3600.0
+"""After that prefixes are tried again in any case. A try costs two EC2 calls: a node at rest stays within two calls per hour."""
+
+
 def stand_in_s(failures: int) -> float:
-    """Seconds in which single addresses stand in, after ``failures`` (0 or more) earlier tries to get a prefix. A try costs two EC2
-    calls: at most one in four hours keeps a node at rest within two calls per hour."""
-    return min(60.0 * 2.0 ** min(failures, 16), 4 * 3600.0)
+    """Seconds in which single addresses stand in also when the pool has to grow, after ``failures`` (0 or more) earlier tries to
+    get a prefix."""
+    return min(60.0 * 2.0 ** min(failures, 16), STAND_IN_MOST_S)
 
 
 def _ceil_div(number: int, by: int) -> int:

@@ -18,9 +18,10 @@ CNI_NODES = "/apis/vpcresources.k8s.aws/v1alpha1/cninodes"
 
 
 class Api:
-    """``objects``: path -> object. ``requests``: "METHOD path" of everything asked, without the query."""
+    """``token``: what clients must send. ``objects``: path -> object. ``requests``: "METHOD path" of everything asked, without the query."""
 
-    def __init__(self) -> None:
+    def __init__(self, token: str = "secret") -> None:
+        self.token = token
         self.objects: dict[str, dict[str, Any]] = {}
         self.requests: list[str] = []
         self.queries: list[dict[str, list[str]]] = []
@@ -56,7 +57,7 @@ class Api:
             "current-context": "x",
             "contexts": [named | {"context": {"cluster": "x", "user": "x"}}],
             "clusters": [named | {"cluster": {"server": f"http://127.0.0.1:{self.port}"}}],
-            "users": [named | {"user": {"token": "secret"}}],
+            "users": [named | {"user": {"token": self.token}}],
         }
         path.write_text(json.dumps(config))
         return str(path)
@@ -95,7 +96,7 @@ class Api:
         self._clients.add(writer)
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
-            assert "Authorization: Bearer secret\r\n" in head
+            assert f"Authorization: Bearer {self.token}\r\n" in head
             method, target, _ = head.split("\r\n")[0].split(" ")
             length = next(
                 (int(x.split(":")[1]) for x in head.split("\r\n") if x.lower().startswith("content-length")), 0

@@ -107,7 +107,9 @@ class CallInterceptor(_Interceptor):
                             raise ReasonError(Reason.DRAINING, f"{self._service} is shutting down")
                         if context.time_remaining() is None:
                             raise ReasonError(Reason.REQUEST_INVALID, f"{short}: the call has no deadline")
-                        return await inner(request, context)
+                        answer = await inner(request, context)
+                        log.debug("%s done", name, extra={"ms": round(1000 * (time.perf_counter() - started), 2)})
+                        return answer
                     except ReasonError as error:
                         outcome = str(error.reason)
                         fields = {"reason": outcome, "origin": error.origin or self._service}

@@ -58,7 +58,7 @@ profile: setup ## what the time of an ADD and a DEL goes to, step by step, CPU b
 datapath: setup ## the packet table: every path by address mode, SNAT setting and packet filter; build/datapath.json
 	@.venv/bin/vpclab datapath
 
-datapath-vlan: setup ## its rows for branch ENIs, in Debian's kernel under qemu (2 to 4 minutes); skipped where that is not possible
+datapath-vlan: setup ## its rows for branch ENIs, in Debian's kernel under qemu (5 to 15 minutes); skipped where that is not possible
 	@tests/qemu/datapath || { status=$$?; [ $$status = 3 ] && exit 0; exit $$status; }
 
 fleet: $(STAMPS)/venv ## a day of 1,000 nodes in virtual time, for five warm-target settings; build/fleet.json, build/fleet.png
@@ -67,9 +67,9 @@ fleet: $(STAMPS)/venv ## a day of 1,000 nodes in virtual time, for five warm-tar
 jaeger: setup ## a real Jaeger beside the lab: the trace of an ADD that waits, read back, checked, drawn (build/trace.png)
 	@$(PY) tests/observe/show_jaeger.py
 
-images: setup ## container images of the services and of init: OCI archives in build/images, sizes printed
+images: setup ## container images of the services and of init: OCI archives in build/images, sizes printed (ARCH=arm64: for it)
 	@.ci/packages buildah mmdebstrap
-	@$(PY) deploy/images/build.py
+	@$(PY) deploy/images/build.py $(if $(ARCH),--arch $(ARCH))
 
 e2e: setup ## a real Kubernetes cluster on lab nodes: install, packets, upgrade, faults, reboot, uninstall; build/e2e.json
 	@.ci/packages buildah mmdebstrap openssl

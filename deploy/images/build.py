@@ -22,6 +22,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
+from emulation import MACHINES, emulated, native
+
 REPO: Final = Path(__file__).resolve().parents[2]
 HERE: Final = REPO / "deploy/images"
 OUT: Final = REPO / "build/images"
@@ -40,6 +42,14 @@ RUNTIME_PACKAGES: Final = (
     "nftables",
 )
 BUILDER_PACKAGES: Final = (*RUNTIME_PACKAGES, "python3-pip")
+PLUGIN_PACKAGES: Final = (
+    *RUNTIME_PACKAGES,
+    "gcc",
+    "libc6-dev",
+    "libpython3.11-dev",
+    "util-linux",
+    "containernetworking-plugins",
+)
 LEAVE_OUT: Final = (
     "/usr/share/man/*",
     "/usr/share/info/*",
@@ -84,6 +94,14 @@ IMAGES: Final = (
         (*_COMMON, "deploy/install/src", "build/aws-cni"),
         (("PLUGIN", "plugin-given"), ("REFERENCE", "reference-given")),
     ),
+)
+
+# Of another architecture than this machine's: its Dockerfile makes the plugin and takes the reference plugins from BUILDER.
+FOREIGN_INIT: Final = Image(
+    "init",
+    (*_COMMON, "deploy/install/src", "plugin", "proto"),
+    # The Dockerfile's defaults; buildah takes a stage that only a default names for unused.
+    (("PLUGIN", "plugin-build"), ("REFERENCE", "reference-debian")),
 )
 
 
@@ -150,21 +168,23 @@ def content_key(paths: Iterable[str], *more: str) -> str:
     return digest.hexdigest()[:16]
 
 
-def ensure_base(name: str, packages: tuple[str, ...]) -> str:
+def ensure_base(name: str, packages: tuple[str, ...], arch: str) -> str:
     """Reference of a base image made of Debian packages; made when it is not in the storage yet."""
-    key = hashlib.sha256("\0".join((SUITE, *packages, *LEAVE_OUT, FINISH, PATH)).encode()).hexdigest()[:16]
+    other = () if arch == native() else (arch,)
+    key = hashlib.sha256("\0".join((SUITE, *packages, *LEAVE_OUT, FINISH, PATH, *other)).encode()).hexdigest()[:16]
     reference = f"{REPOSITORY}/{name}:{key}"
     if buildah("images", "--quiet", "--filter", f"reference={reference}"):
         return reference
     with tempfile.TemporaryDirectory(prefix="vpccni-base-") as scratch:
         excludes = [f"--dpkgopt=path-exclude={path}" for path in LEAVE_OUT] + [f"--dpkgopt=path-include={COPYRIGHT}"]
         tar = f"{scratch}/base.tar"
-        run("mmdebstrap", "--quiet", "--variant=extract", f"--include={','.join(packages)}", *excludes, SUITE, tar)
-        container = buildah("from", "scratch", quiet=False)
+        what = (f"--architectures={arch}", f"--include={','.join(packages)}")
+        run("mmdebstrap", "--quiet", "--variant=extract", *what, *excludes, SUITE, tar)
+        container = buildah("from", "--arch", arch, "scratch", quiet=False)
         buildah("add", "--quiet", container, tar, "/")
         run("sh", "-c", FINISH, "finish", buildah("mount", container))
         buildah("umount", container)
-        buildah("config", "--env", f"PATH={PATH}", container)
+        buildah("config", "--arch", arch, "--env", f"PATH={PATH}", container)
         buildah("commit", "--quiet", "--rm", "--timestamp", "0", container, reference)
     return reference
 
@@ -191,10 +211,11 @@ def host_settings() -> list[str]:
     return options
 
 
-def build(image: Image, base: str, builder: str) -> dict[str, object]:
+def build(image: Image, base: str, builder: str, arch: str) -> dict[str, object]:
     """Builds one image unless what goes in is unchanged; its record (name, reference, sizes, key)."""
-    archive, record_file = OUT / f"{image.name}.tar", OUT / f"{image.name}.json"
-    reference = f"{REPOSITORY}/{image.name}:{version()}"
+    out = out_of(arch)
+    archive, record_file = out / f"{image.name}.tar", out / f"{image.name}.json"
+    reference = f"{REPOSITORY}/{image.name}:{version()}" + ("" if arch == native() else f"-{arch}")
     dockerfile = f"deploy/images/{image.name}.Dockerfile"
     requirements = [f"deploy/images/requirements/{image.name}.txt"] if image.name != "init" else []
     key = content_key((dockerfile, *requirements, *image.sources), base, builder, reference)
@@ -206,7 +227,7 @@ def build(image: Image, base: str, builder: str) -> dict[str, object]:
     flags = [item for name, value in arguments.items() for item in ("--build-arg", f"{name}={value}")]
     began = time.monotonic()
     buildah(
-        "bud", "--isolation", "chroot", "--layers", "--timestamp", "0", "--pull=never",
+        "bud", "--arch", arch, "--isolation", "chroot", "--layers", "--timestamp", "0", "--pull=never",
         "--ignorefile", str(HERE / "dockerignore"), *flags, *host_settings(), "-t", reference, "-f", str(REPO / dockerfile), str(REPO),
     )  # fmt: skip
     archive.unlink(missing_ok=True)
@@ -222,32 +243,47 @@ def build(image: Image, base: str, builder: str) -> dict[str, object]:
     return record | {"built": True}
 
 
+def out_of(arch: str) -> Path:
+    """Where the archives go: those of another architecture into a directory of its name."""
+    return OUT if arch == native() else OUT / arch
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("names", nargs="*", help="only these images (default: all)")
+    parser.add_argument("--arch", choices=MACHINES, default=native(), help="by Debian's name (default: this machine's)")
     parser.add_argument("--base", default="", help="runtime base image instead of the one made of Debian packages")
     parser.add_argument("--builder", default="", help="image with pip, of the same Python as --base")
     options = parser.parse_args()
     missing = [tool for tool in ("buildah", "mmdebstrap") if not shutil.which(tool)]
     if missing:
         raise SystemExit(f"missing: {', '.join(missing)} (apt-get install {' '.join(missing)})")
-    OUT.mkdir(parents=True, exist_ok=True)
-    base = options.base or ensure_base("base", RUNTIME_PACKAGES)
-    builder = options.builder or ensure_base("builder", BUILDER_PACKAGES)
+    out_of(options.arch).mkdir(parents=True, exist_ok=True)
+    with emulated(options.arch, CACHE):
+        build_all(options.names, options.arch, options.base, options.builder)
+    return 0
+
+
+def build_all(names: list[str], arch: str, base: str, builder: str) -> None:
+    """``names``: of images, none means all; ``base``, ``builder``: "" for those made of Debian packages."""
+    base = base or ensure_base("base", RUNTIME_PACKAGES, arch)
     print(f"base {base}")
     print(f"{'image':14}{'archive MB':>12}{'seconds':>9}  reference")
     for image in IMAGES:
-        if options.names and image.name not in options.names:
+        if names and image.name not in names:
             continue
-        if image.name == "init":
+        if image.name == "init" and arch == native():
             ensure_reference_plugins()
-        record = build(image, base, builder)
+        if image.name == "init" and arch != native():
+            plugins = builder or ensure_base("plugin-builder", PLUGIN_PACKAGES, arch)
+            record = build(FOREIGN_INIT, base, plugins, arch)
+        else:
+            record = build(image, base, builder or ensure_base("builder", BUILDER_PACKAGES, arch), arch)
         took = f"{record['seconds']}" if record["built"] else "cached"
         print(
             f"{image.name:14}{int(str(record['archive_bytes'])) / 1e6:>12.1f}{took:>9}  {record['reference']}",
             flush=True,
         )
-    return 0
 
 
 if __name__ == "__main__":

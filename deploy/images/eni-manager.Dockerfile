@@ -9,7 +9,7 @@ FROM ${BUILDER} AS build
 COPY deploy/images/requirements/eni-manager.txt /tmp/requirements.txt
 # Of botocore's 400 service models only these four are ever loaded.
 RUN python3 -m pip install --no-cache-dir --no-deps --require-hashes --only-binary :all: --no-compile --root-user-action=ignore --target /opt/vpccni/lib -r /tmp/requirements.txt \
- && cd /opt/vpccni/lib/botocore/data && for model in */; do case "$model" in ec2/|sts/|sso/|sso-oidc/) ;; *) rm -r "$model" ;; esac; done
+ && cd /opt/vpccni/lib/botocore/data && for model in */; do case "$model" in ec2/|sts/|sso/|sso-oidc/) ;; *) set -- "$@" "$model" ;; esac; done && rm -r "$@"
 RUN python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/vpccni/lib
 COPY proto/src/ services/kit/src/ services/eni-manager/src/ /opt/vpccni/app/
 RUN python3 -m compileall -q --invalidation-mode unchecked-hash /opt/vpccni/app

@@ -7,7 +7,7 @@ FROM ${BUILDER} AS build
 COPY deploy/images/requirements/metrics-helper.txt /tmp/requirements.txt
 # Of botocore's service models only these are ever loaded.
 RUN python3 -m pip install --no-cache-dir --no-deps --require-hashes --only-binary :all: --no-compile --root-user-action=ignore --target /opt/vpccni/lib -r /tmp/requirements.txt \
- && cd /opt/vpccni/lib/botocore/data && for model in */; do case "$model" in cloudwatch/|sts/|sso/|sso-oidc/) ;; *) rm -r "$model" ;; esac; done
+ && cd /opt/vpccni/lib/botocore/data && for model in */; do case "$model" in cloudwatch/|sts/|sso/|sso-oidc/) ;; *) set -- "$@" "$model" ;; esac; done && rm -r "$@"
 RUN python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/vpccni/lib
 COPY proto/src/ services/kit/src/ services/metrics-helper/src/ /opt/vpccni/app/
 RUN python3 -m compileall -q --invalidation-mode unchecked-hash /opt/vpccni/app

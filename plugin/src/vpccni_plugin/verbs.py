@@ -137,18 +137,20 @@ class Call:
             self.log.add("WARN", time.time_ns(), "prevResult ignored", {"error": exc.message})
         try:
             self._rpc("DelPod", DEL_POD_REQUEST, request)
-        except TransportError as exc:
+        except PluginError as exc:
+            if not isinstance(exc, TransportError) and exc.reason not in _AWAY:
+                raise
             self._queue_del(request, exc)
         return None
 
-    def _queue_del(self, request: Message, cause: TransportError) -> None:
-        """ipam did not answer. DelPod is idempotent, so it is safe to replay one that was half done."""
+    def _queue_del(self, request: Message, cause: PluginError) -> None:
+        """ipam did not answer, or is shutting down. DelPod is idempotent, so it is safe to replay one that was half done."""
         try:
             path = enqueue(self.config.pending_del_dir, request)
         except PluginError as exc:
             raise PluginError("IPAM_UNREACHABLE", f"{cause.message}, {exc.message}") from None
         fields: dict[str, Json] = {"reason": cause.reason, "error": cause.message, "file": path}
-        self.log.add("WARN", time.time_ns(), "DEL queued: ipam did not answer", fields)
+        self.log.add("WARN", time.time_ns(), "DEL queued", fields)
 
     def _check(self, request: Message) -> Json:
         request["prev_result"] = parse_prev_result(self.config.raw)

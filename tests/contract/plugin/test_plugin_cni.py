@@ -382,7 +382,7 @@ class TestIpamAway:
         request = json_format.Parse(file.read_text(), ipam_pb2.DelPodRequest())
         check_pod_request(request)
         assert request.prev_result == PREV_MESSAGE
-        assert [line["msg"] for line in plugin.log_lines()] == ["DEL queued: ipam did not answer", "DEL done"]
+        assert [line["msg"] for line in plugin.log_lines()] == ["DEL queued", "DEL done"]
 
     def test_del_again_replaces_its_file(self, plugin: Any) -> None:
         assert plugin.run("DEL").status == 0
@@ -407,6 +407,14 @@ class TestIpamAway:
         assert (outcome.status, outcome.json["code"]) == (1, 11)
         assert outcome.json["msg"] == "del cmd: NETCONF_UNREACHABLE: text"
         assert not plugin.queue.exists()
+
+    def test_del_is_queued_when_ipam_is_shutting_down(self, plugin: Any, ipam: Any) -> None:
+        """The ipam that comes next carries it out; the runtime need not try again until then."""
+        trailers = (("vpccni-reason", "DRAINING"), ("vpccni-origin", "ipam"))
+        ipam.answers["DelPod"] = ipam.refusal(grpc.StatusCode.UNAVAILABLE, "ipam is shutting down", trailers)
+        assert plugin.run("DEL").status == 0
+        assert len(list(plugin.queue.iterdir())) == 1
+        assert plugin.log_lines()[0]["reason"] == "DRAINING"
 
     def test_queue_that_is_full(self, plugin: Any) -> None:
         plugin.queue.mkdir()

@@ -134,21 +134,21 @@ def no_api_server(stage: Stage) -> Seen:
     stage.api.api.refuse[ENI_CONFIGS] = 500
     try:
         custom_networking(stage)
-        return stage.one("no-api-server")
+        return stage.exhaust("no-api-server")
     finally:
         stage.api.api.refuse.clear()
 
 
 def no_eni_config(stage: Stage) -> Seen:
     custom_networking(stage)
-    return stage.one("no-eni-config")
+    return stage.exhaust("no-eni-config")
 
 
 def bad_eni_config(stage: Stage) -> Seen:
     stage.api.put(f"{ENI_CONFIGS}/default", {"spec": {"subnet": "subnet-00000000000000bad", "securityGroups": []}})
     try:
         custom_networking(stage)
-        return stage.one("bad-eni-config")
+        return stage.exhaust("bad-eni-config")
     finally:
         stage.api.delete(f"{ENI_CONFIGS}/default")
 
@@ -159,7 +159,7 @@ def no_subnet(stage: Stage) -> Seen:
     stage.lab.ec2("CreateTags", **tag)
     try:
         stage.settings(("eni-manager", "ipam"))
-        return stage.one("no-subnet")
+        return stage.exhaust("no-subnet")
     finally:
         stage.lab.ec2("DeleteTags", **tag)
 

@@ -56,7 +56,8 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):  # also when a shell started this in the background
+        signal.signal(number, interrupt)
     down()
     with STEPS.step("images of the services"):
         run(sys.executable, REPO / "deploy/images/build.py", env=dict(os.environ))

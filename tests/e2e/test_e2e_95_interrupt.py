@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from cluster.cluster import sysctls
 from cluster.parts import REPO
-from cluster.sh import until
+from cluster.sh import PATIENCE, until
 
 HERE = Path(__file__).parent
 LAB = "e2eint"
@@ -29,8 +29,6 @@ PYTEST = (
     "e2e",
     "-s",
     "-q",
-    "-p",
-    "no:cacheprovider",
     "-k",
     "test_install",
 )
@@ -85,7 +83,11 @@ def test_interrupted(
     os.killpg(process.pid, number)  # as a terminal does: all of the foreground
     if command is PYTEST:
         os.killpg(process.pid, number)
-    process.wait(90)
+    try:
+        process.wait(90 * PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()  # the janitor cleans up
+        raise
 
     def left() -> list[str]:
         argv = (sys.executable, "-c", _LEFT, json.dumps(before))

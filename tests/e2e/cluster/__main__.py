@@ -25,7 +25,8 @@ def main() -> int:
         return 2
     down()
     cluster = Cluster(Steps(REPO / f"build/{LAB}-hold.json"))
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # also when a shell started this in the background
+        signal.signal(number, signal.default_int_handler)
     try:
         cluster.up()
         print(

@@ -27,7 +27,7 @@ const (
 	httpPort   = ":8080"
 	echoPort   = ":8081"
 	everyTick  = 50 * time.Millisecond
-	streamDead = 10 * time.Second // an echo that takes longer counts as a cut
+	streamDead = 30 * time.Second // an echo that takes longer counts as a cut (a busy machine alone made some take 12 s)
 )
 
 type stream struct {

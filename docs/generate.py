@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from vpccni_api import reason_text
+from vpccni_api import reason_causes
 from vpccni_chart import combinations, metrics_page
 from vpccni_eni_manager import settings as eni_manager
 from vpccni_install import settings as install
@@ -154,7 +154,7 @@ are the original's, with its names and meanings. All are optional; unset and emp
 PAGES: Final[dict[str, Callable[[], str]]] = {
     "configuration.md": configuration,
     "metrics.md": metrics_page.page,
-    "reasons.md": reason_text.page,
+    "reasons.md": reason_causes.page,
 }
 
 

@@ -15,7 +15,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
 from vpccni_lab.ec2.api.actions import ACTIONS
 from vpccni_lab.ec2.embedded import Embedded
-from vpccni_lab.ec2.state import Ec2
+from vpccni_lab.ec2.model import Ec2
 from vpccni_lab.ec2.timing import Timings
 
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 from botocore.utils import InstanceMetadataRegionFetcher
 from vpccni_lab.ec2.embedded import Embedded
+from vpccni_lab.ec2.model import Ec2
 from vpccni_lab.ec2.records import Instance
-from vpccni_lab.ec2.state import Ec2
 from vpccni_lab.ec2.timing import Timings
 
 TTL = "X-aws-ec2-metadata-token-ttl-seconds"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from vpccni_lab.ec2.api.actions import ACTIONS
 from vpccni_lab.ec2.embedded import Embedded
-from vpccni_lab.ec2.state import Ec2
+from vpccni_lab.ec2.model import Ec2
 
 SOURCE = Path(__file__).resolve().parents[2] / "lab" / "go" / "sdkcheck"
 ENVIRONMENT = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod -buildvcs=false", "GOTOOLCHAIN": "local"}

@@ -7,10 +7,10 @@ import dataclasses
 from hypothesis import given
 from hypothesis import strategies as st
 from vpccni_api.reasons import Reason
-from vpccni_eni_manager.domain import bucket, views
+from vpccni_eni_manager.domain import bucket, merge_imds_ec2
+from vpccni_eni_manager.domain.merge_imds_ec2 import Told
 from vpccni_eni_manager.domain.model import AddressMode, Eni, Growth, InstanceLimits, Inventory, NetworkCard, Source
 from vpccni_eni_manager.domain.placement import Assign, CreateEni, Refuse, plan_growth
-from vpccni_eni_manager.domain.views import Told
 
 CARDS = st.integers(0, 2)
 
@@ -133,9 +133,10 @@ def test_settling_never_loses_what_was_told_nor_what_is_described(
     described: tuple[Eni, ...], told: tuple[Eni, ...], age: float, removed: frozenset[str]
 ) -> None:
     settled = {
-        eni.eni_id: eni for eni in views.settle(described, {eni.eni_id: Told(0.0, eni, removed) for eni in told}, age)
+        eni.eni_id: eni
+        for eni in merge_imds_ec2.settle(described, {eni.eni_id: Told(0.0, eni, removed) for eni in told}, age)
     }
-    recent = age < views.LAG_S
+    recent = age < merge_imds_ec2.LAG_S
     for eni in described:
         assert set(eni.secondary_ips) - removed <= set(settled[eni.eni_id].secondary_ips)
     for eni in told if recent else ():

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from vpccni_eni_manager.domain.ec2_errors import Ec2Error
 from vpccni_lab.ec2.faults import Fault, Kind
-from vpccni_lab.ec2.state import Ec2
+from vpccni_lab.ec2.model import Ec2
 from vpccni_lab.fleet.cloud import Caller
 from vpccni_lab.fleet.virtual import Process, Simulation
 

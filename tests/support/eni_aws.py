@@ -18,9 +18,9 @@ import pytest
 from vpccni_api.eni.v1 import eni_pb2, eni_pb2_grpc
 from vpccni_api.reasons import Reason, ReasonError
 from vpccni_kit.channel import Channel
+from vpccni_lab.ec2.model import Ec2
 from vpccni_lab.ec2.records import Eni
 from vpccni_lab.ec2.server import Ec2Server
-from vpccni_lab.ec2.state import Ec2
 from vpccni_lab.ec2.timing import Timings
 from vpccni_lab.imds.server import ImdsServer
 

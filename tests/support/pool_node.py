@@ -17,8 +17,8 @@ from collections.abc import AsyncIterator, Callable
 
 from eni_aws import CALLER, Aws, Process
 from vpccni_lab.ec2 import limits
+from vpccni_lab.ec2.model import Ec2
 from vpccni_lab.ec2.records import Eni
-from vpccni_lab.ec2.state import Ec2
 from vpccni_lab.ec2.timing import Timings
 
 _path = pathlib.Path(__file__).parents[1] / "wire/ipam_harness.py"

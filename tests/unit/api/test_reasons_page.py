@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from vpccni_api import reason_text
+from vpccni_api import reason_causes
 from vpccni_api.reasons import Reason
 
 REPO = Path(__file__).parents[3]
@@ -16,12 +16,14 @@ RESERVED: set[str] = set()  # numbers that nothing raises yet
 
 
 def test_the_page_is_what_the_code_says() -> None:
-    assert (REPO / "docs/reasons.md").read_text(encoding="utf-8") == reason_text.page(), "run: python docs/generate.py"
+    assert (REPO / "docs/reasons.md").read_text(encoding="utf-8") == reason_causes.page(), (
+        "run: python docs/generate.py"
+    )
 
 
 def test_every_reason_has_a_text_and_every_runbook_exists() -> None:
-    assert list(reason_text.REASON_TEXT) == list(Reason)
-    for reason, text in reason_text.REASON_TEXT.items():
+    assert list(reason_causes.REASON_TEXT) == list(Reason)
+    for reason, text in reason_causes.REASON_TEXT.items():
         assert text.meaning.endswith(".") and text.cause.endswith("."), reason
         assert not text.runbook or (REPO / f"docs/runbooks/{text.runbook}.md").exists(), text.runbook
 

@@ -13,7 +13,7 @@ from vpccni_eni_manager import settings as own
 from vpccni_eni_manager.adapters import ec2_model, imds, imds_read
 from vpccni_eni_manager.adapters.journal import FileJournal
 from vpccni_eni_manager.create_eni import new_eni_of, request_of
-from vpccni_eni_manager.domain.attach import Action, Step
+from vpccni_eni_manager.domain.eni_steps import Action, Step
 from vpccni_eni_manager.domain.model import AddressMode
 from vpccni_eni_manager.ports import NewEni
 from vpccni_kit import settings

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 from vpccni_eni_manager.adapters.limits_cache import FileLimitsCache
-from vpccni_eni_manager.domain import attach, limits, orphans
-from vpccni_eni_manager.domain.attach import ABSENT, EniFate, Repair, Step
+from vpccni_eni_manager.domain import eni_steps, limits, orphans
+from vpccni_eni_manager.domain.eni_steps import ABSENT, EniFate, Repair, Step
 from vpccni_eni_manager.domain.model import Eni, InstanceLimits, NetworkCard
 from vpccni_eni_manager.domain.orphans import Verdict
 from vpccni_eni_manager.domain.tags import CREATED_AT_TAG, rfc3339
@@ -70,7 +70,7 @@ HERE = EniFate(True, "i-me", "attached")
     ],
 )
 def test_repair(step: Step, fate: EniFate, repair: Repair) -> None:
-    assert attach.repair(step, fate, "i-me") is repair
+    assert eni_steps.repair(step, fate, "i-me") is repair
 
 
 def test_limits_of_a_type_with_several_cards_are_those_of_the_first() -> None:

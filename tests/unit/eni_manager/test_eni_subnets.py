@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from vpccni_eni_manager.domain import subnets
+from vpccni_eni_manager.domain import subnet_rules
 from vpccni_eni_manager.domain.model import AddressMode, Subnet
 
-K = subnets.ROLE_TAG
-ME, OTHER = subnets.CLUSTER_TAG_PREFIX + "me", subnets.CLUSTER_TAG_PREFIX + "other"
+K = subnet_rules.ROLE_TAG
+ME, OTHER = subnet_rules.CLUSTER_TAG_PREFIX + "me", subnet_rules.CLUSTER_TAG_PREFIX + "other"
 IPS, PREFIXES = AddressMode.SECONDARY_IP, AddressMode.PREFIX_IPV4
 
 
@@ -39,8 +39,8 @@ def subnet(tags: dict[str, str], name: str = "subnet-1", free: int = 100) -> Sub
 )
 def test_tag_vectors(primary: bool, tags: dict[str, str], cluster: str, usable: bool, excluded: bool) -> None:
     one = subnet(tags)
-    assert (subnets.refused_why(one, primary=primary, cluster=cluster) == "") is usable
-    assert (subnets.excluded_why(one, cluster) != "") is excluded
+    assert (subnet_rules.refused_why(one, primary=primary, cluster=cluster) == "") is usable
+    assert (subnet_rules.excluded_why(one, cluster) != "") is excluded
 
 
 def test_most_free_addresses_first_and_every_refusal_has_its_reason() -> None:
@@ -51,7 +51,7 @@ def test_most_free_addresses_first_and_every_refusal_has_its_reason() -> None:
         subnet({}, "subnet-untagged", 900),
         subnet({K: "1"}, "subnet-full", 300),
     )
-    choice = subnets.candidates(
+    choice = subnet_rules.candidates(
         found, primary_subnet="subnet-primary", cluster="me", blocked={"subnet-full": "just refused"}
     )
     assert [one.subnet.subnet_id for one in choice if not one.refused] == [
@@ -69,12 +69,12 @@ def test_most_free_addresses_first_and_every_refusal_has_its_reason() -> None:
 
 def test_a_subnet_without_room_is_set_aside_for_that_kind_only_and_longer_each_time() -> None:
     key = ("subnet-1", PREFIXES)
-    blocks = subnets.block({}, key, 1000.0, "InsufficientCidrBlocks")
-    assert list(subnets.blocked_now(blocks, PREFIXES, 1014.9)) == ["subnet-1"]
-    assert subnets.blocked_now(blocks, IPS, 1001.0) == {}
-    assert subnets.blocked_now(blocks, PREFIXES, 1015.0) == {}
+    blocks = subnet_rules.block({}, key, 1000.0, "InsufficientCidrBlocks")
+    assert list(subnet_rules.blocked_now(blocks, PREFIXES, 1014.9)) == ["subnet-1"]
+    assert subnet_rules.blocked_now(blocks, IPS, 1001.0) == {}
+    assert subnet_rules.blocked_now(blocks, PREFIXES, 1015.0) == {}
     pauses = []
     for _ in range(6):
-        blocks = subnets.block(blocks, key, 0.0, "again")
+        blocks = subnet_rules.block(blocks, key, 0.0, "again")
         pauses.append(blocks[key].until)
     assert pauses == [30.0, 60.0, 120.0, 120.0, 120.0, 120.0]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from vpccni_eni_manager.domain import views
+from vpccni_eni_manager.domain import merge_imds_ec2
+from vpccni_eni_manager.domain.merge_imds_ec2 import Told
 from vpccni_eni_manager.domain.model import Eni
-from vpccni_eni_manager.domain.views import Told
 
 A = Eni(eni_id="eni-a", subnet_id="s1", primary_ip="10.0.1.4", secondary_ips=("10.0.1.5",), is_primary=True)
 B = Eni(eni_id="eni-b", device_number=1, subnet_id="s2", primary_ip="10.0.2.4")
@@ -14,7 +14,7 @@ B = Eni(eni_id="eni-b", device_number=1, subnet_id="s2", primary_ip="10.0.2.4")
 
 def test_cidrs_come_from_imds_else_from_the_subnets() -> None:
     imds = (dataclasses.replace(A, subnet_cidr="10.0.1.0/24"),)
-    merged = views.merge((B, A), imds, {"s2": ("10.0.2.0/24", "2001:db8::/64")})
+    merged = merge_imds_ec2.merge((B, A), imds, {"s2": ("10.0.2.0/24", "2001:db8::/64")})
     assert [(eni.eni_id, eni.subnet_cidr, eni.subnet_ipv6_cidr) for eni in merged] == [
         ("eni-a", "10.0.1.0/24", ""),
         ("eni-b", "10.0.2.0/24", "2001:db8::/64"),
@@ -24,7 +24,7 @@ def test_cidrs_come_from_imds_else_from_the_subnets() -> None:
 def test_imds_view_keeps_what_only_ec2_tells() -> None:
     known = dataclasses.replace(B, tags={"k": "v"}, interface_type="trunk", attachment_id="at-1", attached_unix_s=7.0)
     shown = dataclasses.replace(B, secondary_ips=("10.0.2.9",))
-    (found,) = views.enrich((shown,), (known,))
+    (found,) = merge_imds_ec2.enrich((shown,), (known,))
     assert found == dataclasses.replace(known, secondary_ips=("10.0.2.9",))
 
 
@@ -32,21 +32,21 @@ def test_fingerprint_ignores_what_imds_cannot_show() -> None:
     told = dataclasses.replace(A, tags={"a": "b"}, attached_unix_s=3.0)
     efa_only = Eni(eni_id="eni-x", interface_type="efa-only")
     leaving = dataclasses.replace(B, status="detaching")
-    assert views.fingerprint((told, efa_only, leaving)) == views.fingerprint((A,))
-    assert views.fingerprint((A,)) != views.fingerprint((dataclasses.replace(A, secondary_ips=()),))
+    assert merge_imds_ec2.fingerprint((told, efa_only, leaving)) == merge_imds_ec2.fingerprint((A,))
+    assert merge_imds_ec2.fingerprint((A,)) != merge_imds_ec2.fingerprint((dataclasses.replace(A, secondary_ips=()),))
 
 
 def test_what_ec2_told_us_lately_outweighs_a_describe() -> None:
     grown = dataclasses.replace(A, secondary_ips=("10.0.1.5", "10.0.1.6"))
     told = {"eni-a": Told(100.0, grown), "eni-b": Told(100.0, B)}
-    assert views.settle((A,), told, 105.0) == (grown, B)
-    assert views.settle((A,), told, 100.0 + views.LAG_S) == (A,)
+    assert merge_imds_ec2.settle((A,), told, 105.0) == (grown, B)
+    assert merge_imds_ec2.settle((A,), told, 100.0 + merge_imds_ec2.LAG_S) == (A,)
     # somebody else's address is not lost
     foreign = dataclasses.replace(A, secondary_ips=("10.0.1.5", "10.0.1.77"))
-    assert views.settle((foreign,), told, 105.0)[0].secondary_ips == ("10.0.1.5", "10.0.1.6", "10.0.1.77")
+    assert merge_imds_ec2.settle((foreign,), told, 105.0)[0].secondary_ips == ("10.0.1.5", "10.0.1.6", "10.0.1.77")
 
 
 def test_what_we_gave_back_does_not_come_back_by_a_late_describe() -> None:
     shrunk = dataclasses.replace(A, secondary_ips=())
     told = {"eni-a": Told(100.0, shrunk, frozenset({"10.0.1.5"})), "eni-b": Told(100.0, None)}
-    assert views.settle((A, B), told, 105.0) == (shrunk,)
+    assert merge_imds_ec2.settle((A, B), told, 105.0) == (shrunk,)

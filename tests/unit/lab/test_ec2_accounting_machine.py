@@ -12,8 +12,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 from vpccni_lab.ec2 import events
 from vpccni_lab.ec2.errors import Ec2Error
 from vpccni_lab.ec2.limits import instance_type
+from vpccni_lab.ec2.model import Ec2
 from vpccni_lab.ec2.records import Eni, Subnet
-from vpccni_lab.ec2.state import Ec2
 from vpccni_lab.ec2.timing import Timings
 
 COUNT = st.integers(1, 12)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from vpccni_lab.ec2.errors import Ec2Error
 from vpccni_lab.ec2.limits import descriptions, instance_type
-from vpccni_lab.ec2.state import Ec2
+from vpccni_lab.ec2.model import Ec2
 
 
 class Bed:

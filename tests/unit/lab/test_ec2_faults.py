@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from vpccni_lab.ec2.api.actions import ACTIONS
 from vpccni_lab.ec2.faults import ACCOUNT_LIMITS, Fault, FaultTable, Kind, Scope
+from vpccni_lab.ec2.model import Ec2
 from vpccni_lab.ec2.records import Instance
-from vpccni_lab.ec2.state import Ec2
 from vpccni_lab.ec2.timing import Timings
 
 ANY = Scope(("node-a", "i-1"), "DescribeSubnets")

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from vpccni_lab.ec2 import events
 from vpccni_lab.ec2.errors import Ec2Error
+from vpccni_lab.ec2.model import Ec2
 from vpccni_lab.ec2.records import Eni, Instance, Subnet, Vpc
-from vpccni_lab.ec2.state import Ec2
 from vpccni_lab.ec2.timing import Timings
 
 

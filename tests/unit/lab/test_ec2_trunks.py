@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from vpccni_lab.ec2 import controller, events, interfaces, network, trunking
 from vpccni_lab.ec2.errors import Ec2Error
+from vpccni_lab.ec2.model import Ec2
 from vpccni_lab.ec2.records import Eni, Rule
-from vpccni_lab.ec2.state import Ec2
 from vpccni_lab.fabric import groups, plan
 from vpccni_lab.fabric.plan import AddLink, AddRoute, DelLink
 

@@ -7,8 +7,8 @@ import json
 
 import pytest
 from vpccni_lab.ec2.credentials import access_key_of, owner_of
+from vpccni_lab.ec2.model import Ec2
 from vpccni_lab.ec2.records import Eni
-from vpccni_lab.ec2.state import Ec2
 from vpccni_lab.imds import tree
 
 

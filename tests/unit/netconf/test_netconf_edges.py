@@ -14,7 +14,7 @@ from vpccni_netconf.domain.drift import Change, Interests, concerns, is_fight, l
 from vpccni_netconf.domain.objects import Address, Link, LinkFacts, Neighbour, Observed, Route, Rule
 from vpccni_netconf.domain.ops import CreatePodLink, DeleteLink, Ensure, PurgeRules, Remove
 from vpccni_netconf.domain.spec import PodSpec
-from vpccni_netconf.drift import DriftBoard, DriftEvent
+from vpccni_netconf.drift_events import DriftBoard, DriftEvent
 from vpccni_netconf.observe import ObservedPod, fold
 
 

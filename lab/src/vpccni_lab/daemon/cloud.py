@@ -13,8 +13,8 @@ from vpccni_api.reasons import ReasonError
 
 from vpccni_lab.ec2 import controller, events, interfaces, network
 from vpccni_lab.ec2.faults import Fault
+from vpccni_lab.ec2.model import Ec2
 from vpccni_lab.ec2.records import Instance, Rule, SecurityGroup, Subnet, Vpc
-from vpccni_lab.ec2.state import Ec2
 from vpccni_lab.ec2.timing import Timings
 from vpccni_lab.fabric.network import Counters, Fabric
 from vpccni_lab.spec import LabSpec, NodeSpec

@@ -2,7 +2,7 @@
 
 Names for the rest of the lab (fabric, nodes, CLI)::
 
-    from vpccni_lab.ec2.state import Ec2
+    from vpccni_lab.ec2.model import Ec2
     ec2 = Ec2(clock=time.time, seed=0)                       # one thread (or event loop) only; no asyncio inside
     vpc = ec2.create_vpc(cidrs=["10.0.0.0/16"], ipv6_cidrs=["2001:db8:0:100::/56"])
     subnet = ec2.create_subnet(vpc.id, "10.0.1.0/24", "us-west-2a", ipv6_cidr=None, tags={})

@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from vpccni_lab.ec2.httpd import Handle
+from vpccni_lab.ec2.model import Ec2
 from vpccni_lab.ec2.server import Ec2Server
-from vpccni_lab.ec2.state import Ec2
 from vpccni_lab.imds.server import ImdsServer
 
 T = TypeVar("T")

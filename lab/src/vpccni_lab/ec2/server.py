@@ -14,7 +14,7 @@ from vpccni_lab.ec2.api.actions import ACTIONS
 from vpccni_lab.ec2.api.dispatch import Reply
 from vpccni_lab.ec2.credentials import owner_of
 from vpccni_lab.ec2.httpd import Handle, listen
-from vpccni_lab.ec2.state import Ec2
+from vpccni_lab.ec2.model import Ec2
 
 _XML: Final = "text/xml"
 

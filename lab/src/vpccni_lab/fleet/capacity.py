@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from vpccni_api.reasons import Reason, ReasonError
-from vpccni_eni_manager.domain import orphans, subnets, tags
+from vpccni_eni_manager.domain import orphans, subnet_rules, tags
 from vpccni_eni_manager.domain.ec2_errors import ENI_IN_USE, ENI_NOT_FOUND, INSUFFICIENT_CODES, Ec2Error, Failure
 from vpccni_eni_manager.domain.model import (
     AddressMode,
@@ -26,7 +26,7 @@ from vpccni_eni_manager.domain.model import (
 )
 from vpccni_eni_manager.domain.orphans import Verdict
 from vpccni_eni_manager.domain.placement import Assign, CreateEni, Refuse, plan_growth
-from vpccni_eni_manager.domain.subnets import Blocked
+from vpccni_eni_manager.domain.subnet_rules import Blocked
 
 from vpccni_lab.ec2.records import Instance
 from vpccni_lab.fleet.cloud import Caller, eni_of
@@ -82,7 +82,7 @@ class Capacity:
         """One EnsureCapacity step: the ENI after it and what it got. Raises ReasonError."""
         failed: ReasonError | None = None
         for _ in range(_ROUNDS):
-            blocked = subnets.blocked_now(self._blocks, growth.mode, self.now)
+            blocked = subnet_rules.blocked_now(self._blocks, growth.mode, self.now)
             full = {eni.eni_id for eni in self.enis.values() if eni.subnet_id in blocked}
             growth = dataclasses.replace(growth, excluded_enis=growth.excluded_enis | full)
             inventory = Inventory(enis=tuple(self.enis.values()), source=Source.EC2, generation=0)
@@ -157,17 +157,17 @@ class Capacity:
     def _create(self, plan: CreateEni, growth: Growth, deadline: float) -> Process[str]:
         """In the first subnet that has room, best first."""
         answer = yield from self.caller.call("DescribeSubnets", self._zone(), deadline)
-        found = subnets.candidates(
+        found = subnet_rules.candidates(
             [_subnet_of(one) for one in answer["Subnets"]],
             primary_subnet=self.instance.subnet_id,
             cluster=self._cluster,
-            blocked=subnets.blocked_now(self._blocks, growth.mode, self.now),
+            blocked=subnet_rules.blocked_now(self._blocks, growth.mode, self.now),
         )
         for candidate in found:
             if candidate.refused:
                 continue
             name, code = candidate.subnet.subnet_id, "InsufficientFreeAddressesInSubnet"
-            count = min(plan.count, subnets.room_for_new_eni(candidate.subnet, growth.mode, plan.count))
+            count = min(plan.count, subnet_rules.room_for_new_eni(candidate.subnet, growth.mode, plan.count))
             if count >= 1:
                 try:
                     made = yield from self.caller.call(
@@ -275,7 +275,7 @@ class Capacity:
         return held.status if held else "available"
 
     def _had_nothing(self, subnet_id: str, mode: AddressMode, why: str) -> None:
-        self._blocks = subnets.block(self._blocks, (subnet_id, mode), self.now, why)
+        self._blocks = subnet_rules.block(self._blocks, (subnet_id, mode), self.now, why)
 
 
 def _count_key(mode: AddressMode) -> str:

@@ -13,7 +13,7 @@ from vpccni_eni_manager.domain.ec2_errors import Ec2Error, Failure
 from vpccni_eni_manager.domain.model import Eni
 
 from vpccni_lab.ec2 import records
-from vpccni_lab.ec2.state import Ec2
+from vpccni_lab.ec2.model import Ec2
 from vpccni_lab.fleet.virtual import Process, Simulation
 
 # Seconds from the call to its answer: what the actions take from inside a Region, rounded up.

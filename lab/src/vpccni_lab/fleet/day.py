@@ -13,8 +13,8 @@ from vpccni_eni_manager.domain import bucket
 from vpccni_eni_manager.domain.bucket import ApiClass, Bucket
 
 from vpccni_lab.ec2.faults import ACCOUNT_LIMITS, Kind
+from vpccni_lab.ec2.model import Ec2
 from vpccni_lab.ec2.records import Subnet
-from vpccni_lab.ec2.state import Ec2
 from vpccni_lab.ec2.timing import Timings
 from vpccni_lab.fleet.capacity import Capacity
 from vpccni_lab.fleet.cloud import Caller

@@ -10,7 +10,7 @@ from typing import Final
 
 from vpccni_api.reasons import Reason, ReasonError
 
-from vpccni_lab.ec2.state import Ec2
+from vpccni_lab.ec2.model import Ec2
 from vpccni_lab.ec2.timing import Timings
 from vpccni_lab.fleet.capacity import Capacity
 from vpccni_lab.fleet.cloud import Caller

@@ -17,8 +17,8 @@ from aiohttp import web
 from vpccni_lab.ec2.calls import Call
 from vpccni_lab.ec2.faults import Kind, Scope
 from vpccni_lab.ec2.httpd import Handle, listen
+from vpccni_lab.ec2.model import Ec2
 from vpccni_lab.ec2.records import Eni, Instance
-from vpccni_lab.ec2.state import Ec2
 from vpccni_lab.imds import tree
 
 TTL_HEADER: Final = "X-aws-ec2-metadata-token-ttl-seconds"

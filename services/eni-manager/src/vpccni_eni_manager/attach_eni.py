@@ -13,8 +13,8 @@ from vpccni_kit import telemetry
 from vpccni_kit.clock import Clock
 
 from vpccni_eni_manager.create_eni import CreateInSubnet
-from vpccni_eni_manager.domain.attach import Action, Step
 from vpccni_eni_manager.domain.ec2_errors import ATTACHMENT_LIMIT, ENI_NOT_FOUND, INVALID_VALUE, Ec2Error, Failure
+from vpccni_eni_manager.domain.eni_steps import Action, Step
 from vpccni_eni_manager.domain.model import AddressMode, Eni, Growth, Node
 from vpccni_eni_manager.domain.placement import CreateEni, free_device_index
 from vpccni_eni_manager.inventory import Inventories

@@ -12,10 +12,10 @@ from vpccni_kit import telemetry
 from vpccni_kit.clock import Clock
 
 from vpccni_eni_manager.domain import tags
-from vpccni_eni_manager.domain.attach import Action, Step
 from vpccni_eni_manager.domain.ec2_errors import INSUFFICIENT_CODES, PROFILE_FIELDS, Ec2Error, Failure
+from vpccni_eni_manager.domain.eni_steps import Action, Step
 from vpccni_eni_manager.domain.model import AddressMode, Eni, Growth, Node
-from vpccni_eni_manager.domain.subnets import Candidate, room_for_new_eni
+from vpccni_eni_manager.domain.subnet_rules import Candidate, room_for_new_eni
 from vpccni_eni_manager.inventory import Inventories
 from vpccni_eni_manager.policy import Policy
 from vpccni_eni_manager.ports import Ec2, Journal, NewEni

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterable
 from vpccni_api.reasons import ReasonError
 from vpccni_kit import telemetry
 
-from vpccni_eni_manager.domain import managed, subnets, views
+from vpccni_eni_manager.domain import managed, merge_imds_ec2, subnet_rules
 from vpccni_eni_manager.domain.model import Eni, Inventory, Node, Source, Subnet
 from vpccni_eni_manager.policy import Policy
 from vpccni_eni_manager.ports import Ec2, Imds
@@ -33,7 +33,7 @@ class Inventories:
         self._changed = asyncio.Event()
         # Grows over restarts too: a client may compare it with one from the process before.
         self._generation = int(time.time() * 1000)
-        self._told: dict[str, views.Told] = {}
+        self._told: dict[str, merge_imds_ec2.Told] = {}
         self._closed = False
         self.asked_ec2_at = 0.0
         self.own_change_at = 0.0
@@ -66,7 +66,7 @@ class Inventories:
         """IMDS's view now, with tags and types as EC2 told them last. Becomes the current one only where EC2 is never asked."""
         node, enis = await self.node(), await self._imds.enis()
         known = self._current.enis if self._current else ()
-        judged = self._judged(views.enrich(enis, known), node)
+        judged = self._judged(merge_imds_ec2.enrich(enis, known), node)
         if self._policy.imds_only or self._current is None:
             self._adopt(judged, Source.IMDS, node)
         return Inventory(
@@ -97,7 +97,9 @@ class Inventories:
             from_imds = await self._imds_or_nothing()
             await self._learn_subnets({eni.subnet_id for eni in from_ec2}, from_imds, node, deadline)
             cidrs = {one.subnet_id: (one.cidr, one.ipv6_cidr) for one in self._subnets.values()}
-            settled = views.settle(views.merge(from_ec2, from_imds, cidrs), self._told, time.monotonic())
+            settled = merge_imds_ec2.settle(
+                merge_imds_ec2.merge(from_ec2, from_imds, cidrs), self._told, time.monotonic()
+            )
             merged = self._judged(settled, node)
             if self.own_change_at != started:
                 # A call of ours changed something while EC2 was answering: its answer may be older than that.
@@ -171,13 +173,13 @@ class Inventories:
         earlier = self._told.get(eni.eni_id)
         gone = frozenset(removed) | (earlier.removed if earlier else frozenset())
         back = {*eni.secondary_ips, *eni.ipv4_prefixes, *eni.ipv6_prefixes}
-        self._told[eni.eni_id] = views.Told(time.monotonic(), filled, gone - back)
+        self._told[eni.eni_id] = merge_imds_ec2.Told(time.monotonic(), filled, gone - back)
         return self._own_change((*others, filled), before)
 
     def drop(self, eni_id: str) -> Inventory | None:
         """After a call of ours: this ENI is gone."""
         before = self._current
-        self._told[eni_id] = views.Told(time.monotonic(), None)
+        self._told[eni_id] = merge_imds_ec2.Told(time.monotonic(), None)
         if before is None or before.eni(eni_id) is None:
             return before
         return self._own_change((one for one in before.enis if one.eni_id != eni_id), before)
@@ -189,15 +191,15 @@ class Inventories:
     def _own_change(self, enis: Iterable[Eni], before: Inventory) -> Inventory:
         assert self._node is not None
         now = self.own_change_at = time.monotonic()
-        self._told = {eni_id: one for eni_id, one in self._told.items() if now - one.at < views.LAG_S}
-        return self._adopt(self._judged(views.in_order(enis), self._node), before.source, self._node)
+        self._told = {eni_id: one for eni_id, one in self._told.items() if now - one.at < merge_imds_ec2.LAG_S}
+        return self._adopt(self._judged(merge_imds_ec2.in_order(enis), self._node), before.source, self._node)
 
     def _judged(self, enis: Iterable[Eni], node: Node) -> tuple[Eni, ...]:
         with_managed = managed.with_managed(enis, node.instance_id, manage_untagged=self._policy.manage_untagged)
         if not self._policy.subnet_discovery:
             return with_managed
         return tuple(
-            dataclasses.replace(eni, excluded_why=subnets.excluded_why(known, self._policy.cluster))
+            dataclasses.replace(eni, excluded_why=subnet_rules.excluded_why(known, self._policy.cluster))
             if (known := self._subnets.get(eni.subnet_id))
             else eni
             for eni in with_managed

@@ -11,8 +11,8 @@ from typing import Protocol
 
 from vpccni_api.reasons import ReasonError
 
-from vpccni_eni_manager.domain.attach import Action
 from vpccni_eni_manager.domain.ec2_errors import Ec2Error
+from vpccni_eni_manager.domain.eni_steps import Action
 from vpccni_eni_manager.domain.model import AddressMode, Assigned, Eni, InstanceLimits, Node, Subnet
 
 

@@ -14,8 +14,8 @@ from vpccni_api.reasons import Reason, ReasonError
 from vpccni_kit.clock import Clock
 from vpccni_kit.keyed_lock import KeyedLock
 
-from vpccni_eni_manager.domain.attach import Action, Step
 from vpccni_eni_manager.domain.ec2_errors import ENI_NOT_FOUND, INVALID_VALUE, Ec2Error
+from vpccni_eni_manager.domain.eni_steps import Action, Step
 from vpccni_eni_manager.domain.model import Eni, Inventory
 from vpccni_eni_manager.inventory import Inventories
 from vpccni_eni_manager.policy import Policy

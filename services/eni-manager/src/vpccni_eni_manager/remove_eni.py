@@ -10,13 +10,13 @@ from typing import Final
 from vpccni_api.reasons import ReasonError
 from vpccni_kit.clock import Clock
 
-from vpccni_eni_manager.domain.attach import Action, Step
 from vpccni_eni_manager.domain.ec2_errors import (
     ATTACHMENT_NOT_FOUND,
     ENI_IN_USE,
     ENI_NOT_FOUND,
     Ec2Error,
 )
+from vpccni_eni_manager.domain.eni_steps import Action, Step
 from vpccni_eni_manager.ports import Ec2, Imds, Journal
 
 log = logging.getLogger(__name__)

@@ -12,9 +12,9 @@ from vpccni_kit import telemetry
 from vpccni_kit.clock import Clock
 
 from vpccni_eni_manager.create_eni import new_eni_of
-from vpccni_eni_manager.domain import attach as rules
-from vpccni_eni_manager.domain.attach import Action, EniFate, Repair, Step
+from vpccni_eni_manager.domain import eni_steps as rules
 from vpccni_eni_manager.domain.ec2_errors import Ec2Error, Failure
+from vpccni_eni_manager.domain.eni_steps import Action, EniFate, Repair, Step
 from vpccni_eni_manager.inventory import Inventories
 from vpccni_eni_manager.ports import Ec2, Journal
 from vpccni_eni_manager.remove_eni import RemoveEni

@@ -8,9 +8,9 @@ import logging
 from vpccni_api.reasons import Reason, ReasonError
 from vpccni_kit.clock import Clock
 
-from vpccni_eni_manager.domain import subnets as rules
+from vpccni_eni_manager.domain import subnet_rules as rules
 from vpccni_eni_manager.domain.model import AddressMode, Growth, Node, Subnet
-from vpccni_eni_manager.domain.subnets import Blocked, Candidate
+from vpccni_eni_manager.domain.subnet_rules import Blocked, Candidate
 from vpccni_eni_manager.inventory import Inventories
 from vpccni_eni_manager.policy import Policy
 from vpccni_eni_manager.ports import Ec2

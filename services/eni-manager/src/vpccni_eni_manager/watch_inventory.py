@@ -10,7 +10,7 @@ from typing import Final
 from vpccni_api.reasons import ReasonError
 from vpccni_kit.clock import Clock
 
-from vpccni_eni_manager.domain import views
+from vpccni_eni_manager.domain import merge_imds_ec2
 from vpccni_eni_manager.domain.model import Inventory, Source
 from vpccni_eni_manager.inventory import Inventories
 from vpccni_eni_manager.policy import Policy
@@ -35,7 +35,7 @@ class WatchInventory:
         self._policy = policy
         self._counts = counts
         self._clock = clock
-        self._judged: views.Fingerprint | None = None
+        self._judged: merge_imds_ec2.Fingerprint | None = None
 
     async def run(self) -> None:
         while True:
@@ -63,9 +63,9 @@ class WatchInventory:
     async def _compare(self, current: Inventory, deadline: float) -> Inventory:
         if self._clock.monotonic() - self._inventories.asked_ec2_at > EC2_REFRESH_S:
             return await self._inventories.from_ec2(deadline)
-        shown = views.fingerprint((await self._inventories.from_imds()).enis)
+        shown = merge_imds_ec2.fingerprint((await self._inventories.from_imds()).enis)
         settled = self._clock.monotonic() - self._inventories.own_change_at > SETTLE_S
-        if shown == views.fingerprint(current.enis) or shown == self._judged or not settled:
+        if shown == merge_imds_ec2.fingerprint(current.enis) or shown == self._judged or not settled:
             return current
         log.info("IMDS shows something else than is known; asking EC2")
         self._counts.imds_out_of_sync()

@@ -38,7 +38,7 @@ from vpccni_ipam.inspect import Inspect
 from vpccni_ipam.keeper import NodeChores
 from vpccni_ipam.kernel_sync import KernelSync
 from vpccni_ipam.kubernetes_edge import KubernetesEdge
-from vpccni_ipam.links import EniManagerLink, NetconfLink
+from vpccni_ipam.leaf_connections import EniManagerConnection, NetconfConnection
 from vpccni_ipam.make_card import MakeCard
 from vpccni_ipam.pages import Pages
 from vpccni_ipam.pod_eni import Add, OwnPods, PodEni
@@ -175,12 +175,12 @@ class Ipam:
         await self._show()
         self.edge.start(self.life.spawn)
         self.life.spawn(self._run(start_up), "keeper")
-        links = (
-            NetconfLink(self.owner, self.netconf, self.sync, self.del_pod, self.health, self._drift),
-            EniManagerLink(self.owner, self.manager, self.health, self.cards.push, self._manager_is_back),
+        connections = (
+            NetconfConnection(self.owner, self.netconf, self.sync, self.del_pod, self.health, self._drift),
+            EniManagerConnection(self.owner, self.manager, self.health, self.cards.push, self._manager_is_back),
         )
-        for link in links:
-            self.life.spawn(link.run(), type(link).__name__)
+        for connection in connections:
+            self.life.spawn(connection.run(), type(connection).__name__)
 
     async def _run(self, start_up: StartUp) -> None:
         times = StartUpTimes(self.metrics)

@@ -25,9 +25,9 @@ from vpccni_netconf.adapters.netns_names import NetnsNames
 from vpccni_netconf.adapters.packet_filter import HostPacketFilter
 from vpccni_netconf.adapters.pod_events import PodEvents
 from vpccni_netconf.adapters.sysctl_watch import SysctlFiles
+from vpccni_netconf.repair_loop import Watcher
 from vpccni_netconf.server import NetconfServicer
 from vpccni_netconf.service import Service
-from vpccni_netconf.watch import Watcher
 from vpccni_netconf.watch_inside import InsideWatcher
 from vpccni_netconf.worker import Worker
 

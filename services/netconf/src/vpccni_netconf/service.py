@@ -13,7 +13,7 @@ from vpccni_netconf.apply_filter import FilterResult, apply_filter
 from vpccni_netconf.desired import Desired
 from vpccni_netconf.domain.backend import Backend, choose, mixture
 from vpccni_netconf.domain.spec import HostSpec
-from vpccni_netconf.drift import DriftBoard
+from vpccni_netconf.drift_events import DriftBoard
 from vpccni_netconf.ports import Background, Kernel, PacketFilter
 from vpccni_netconf.worker import Worker
 

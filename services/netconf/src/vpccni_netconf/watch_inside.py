@@ -16,8 +16,8 @@ from vpccni_netconf.domain.drift import Change, concerns_inside, latest
 from vpccni_netconf.domain.plan_pod import plan_pod_inside
 from vpccni_netconf.ports import Kernel, NetnsNames, PodEvents
 from vpccni_netconf.repair_inside import repair_inside
+from vpccni_netconf.repair_loop import GATHER_S, Watcher
 from vpccni_netconf.service import Service
-from vpccni_netconf.watch import GATHER_S, Watcher
 
 _TICK_S: Final = 0.5
 """How often it is seen to that every pod is listened to, and none that is gone."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from vpccni_api.reason_text import REASON_TEXT
+from vpccni_api.reason_causes import REASON_TEXT
 from vpccni_api.reasons import REASON_INFO, Reason, ReasonError
 
 from vpccni_cli import node, text

@@ -11,7 +11,7 @@ from typing import Any
 
 from vpccni_api.reasons import Reason, ReasonError
 
-from vpccni_eni_manager.domain.attach import Action, Step
+from vpccni_eni_manager.domain.eni_steps import Action, Step
 
 log = logging.getLogger(__name__)
 _SCHEMA = "vpccni-eni-journal/1"

@@ -7,7 +7,7 @@ import enum
 from collections.abc import Mapping
 from typing import Final
 
-from vpccni_eni_manager.domain import subnets
+from vpccni_eni_manager.domain import subnet_rules
 from vpccni_eni_manager.domain.ec2_errors import DENIED_CODES, Ec2Error, Failure
 from vpccni_eni_manager.domain.model import Subnet
 
@@ -93,5 +93,5 @@ def _short(message: str) -> str:
 
 def subnet_states(found: tuple[Subnet, ...], primary_subnet: str, cluster: str) -> tuple[SubnetState, ...]:
     """In the order in which a new ENI would try them."""
-    listed = subnets.candidates(found, primary_subnet=primary_subnet, cluster=cluster, blocked={})
+    listed = subnet_rules.candidates(found, primary_subnet=primary_subnet, cluster=cluster, blocked={})
     return tuple(SubnetState(one.subnet, one.subnet.subnet_id == primary_subnet, one.refused) for one in listed)

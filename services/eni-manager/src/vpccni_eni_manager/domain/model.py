@@ -28,7 +28,7 @@ class Eni:
 
     ``interface_type``: EC2's word (interface, trunk, efa, efa-only, …). ``status``: attaching, attached, detaching,
     detached, or available (not attached at all). ``managed`` and ``unmanaged_why``: domain/managed.py.
-    ``excluded_why``: its subnet must not give addresses to pods (domain/subnets.py); empty: it may.
+    ``excluded_why``: its subnet must not give addresses to pods (domain/subnet_rules.py); empty: it may.
     """
 
     eni_id: str

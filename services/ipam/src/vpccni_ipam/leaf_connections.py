@@ -1,4 +1,4 @@
-"""Keeps the two leaves connected: notices when one goes, and brings it up to date when it is back."""
+"""Keeps ipam connected to its two leaves: notices when one goes, and brings it up to date when it is back."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DESCRIBE_TIMEOUT_S: Final = 10.0
 _Item = TypeVar("_Item")
 
 
-class _Link(ABC, Generic[_Item]):
+class _Connection(ABC, Generic[_Item]):
     """Holds a leaf's stream open: what the leaf must know is sent over the stream's connection, so that a leaf that restarts
     in between breaks the stream and is told again."""
 
@@ -73,7 +73,7 @@ class _Link(ABC, Generic[_Item]):
         await self._health.down(self.name, reason, message)
 
 
-class NetconfLink(_Link[Drift]):
+class NetconfConnection(_Connection[Drift]):
     """Watches netconf's stream. While it stands, netconf has what it was sent; when it breaks, everything is sent again."""
 
     name = "netconf"
@@ -108,7 +108,7 @@ class NetconfLink(_Link[Drift]):
         self._on_drift(item)
 
 
-class EniManagerLink(_Link[Inventory]):
+class EniManagerConnection(_Connection[Inventory]):
     """Watches eni-manager's inventory stream and hands what comes to the keeper."""
 
     name = "eni-manager"

@@ -16,7 +16,7 @@ from vpccni_kit import telemetry
 
 from vpccni_netconf.domain.drift import FIGHT_REPAIRS, FIGHT_WINDOW_S, Change, Interests, concerns, is_fight, latest
 from vpccni_netconf.domain.objects import LinkFacts, Route
-from vpccni_netconf.drift import DriftEvent
+from vpccni_netconf.drift_events import DriftEvent
 from vpccni_netconf.ports import Events, SysctlValues
 from vpccni_netconf.repair import Mended, repair
 from vpccni_netconf.service import Service

@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="vpccni_kit.prestop", description=__doc__)
     ways = parser.add_subparsers(dest="way", required=True)
     quiet = ways.add_parser("quiet")
-    quiet.add_argument("--quiet", type=float, default=2.0, help="seconds without a release")
+    quiet.add_argument("--quiet", type=float, default=5.0, help="seconds without a release")
     quiet.add_argument("--timeout", type=float, default=20.0, help="seconds at most")
     checkpoint = os.environ.get("VPCCNI_CHECKPOINT") or os.environ.get("AWS_VPC_K8S_CNI_BACKING_STORE") or _CHECKPOINT
     quiet.add_argument("--checkpoint", default=checkpoint)

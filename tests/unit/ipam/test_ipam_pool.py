@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from vpccni_ipam.domain.block import FRESH_MAX
-from vpccni_ipam.domain.giveback import FromEni, GiveBack, eni_to_release, plan_give_back
+from vpccni_ipam.domain.giveback import FromEni, GiveBack, eni_to_release, old_enough_in, plan_give_back
 from vpccni_ipam.domain.model import (
     AddressState,
     Assignment,
@@ -276,6 +276,22 @@ def test_a_spare_eni_goes_only_when_more_than_the_warm_enis_are_free() -> None:
     assert give_back(Targets(warm_eni=1), pool, 3).eni_ids == ("e3",)
     pool = aged((3, 3), (3, 0), (3, 1))
     assert not give_back(Targets(warm_eni=1), pool, 3)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "now", "seconds"),
+    [
+        pytest.param(((1, 1), (2, 0)), 20, 40, id="too young"),
+        pytest.param(((1, 1), (2, 0)), 60, None, id="old enough"),
+        pytest.param(((1, 1), (2, 1)), 20, None, id="has a pod"),
+        pytest.param(((1, 0),), 20, None, id="the primary never goes"),
+    ],
+)
+def test_an_eni_without_pods_is_looked_at_again_when_it_is_a_minute_old(
+    sizes: tuple[tuple[int, int], ...], now: float, seconds: float | None
+) -> None:
+    pool = aged(*sizes, age=0)
+    assert old_enough_in(pool.enis.values(), at(now).unix) == seconds
 
 
 def test_waiting_adds_stop_every_release() -> None:

@@ -8,7 +8,7 @@ from typing import Final
 from vpccni_api.reasons import Reason, ReasonError
 from vpccni_kit import telemetry
 
-from vpccni_ipam.domain.giveback import FromEni, GiveBack, plan_give_back, plan_room
+from vpccni_ipam.domain.giveback import FromEni, GiveBack, old_enough_in, plan_give_back, plan_room
 from vpccni_ipam.domain.growth import Slots
 from vpccni_ipam.domain.model import EniState
 from vpccni_ipam.domain.targets import Targets, in_effect
@@ -38,6 +38,7 @@ class Shrink:
         self.slots: Slots | None = None
         self._pace_s = pace_s
         self._due: float | None = None
+        self._look_again: float | None = None
         self.unsure_at: float | None = None
 
     def ask_later(self) -> None:
@@ -45,12 +46,14 @@ class Shrink:
         self.unsure_at = self._owner.now().mono + SETTLE_S + 1.0
 
     def next_try(self) -> float | None:
-        """Monotonic seconds; None: nothing is over the target."""
-        return self._due
+        """Monotonic seconds; None: nothing is over the target, and no ENI is only too young to go."""
+        return min((at for at in (self._due, self._look_again) if at is not None), default=None)
 
     async def __call__(self) -> bool:
         """Releases if something is due. True: the pool changed."""
+        self._look_again = None
         if self.slots is None:
+            self._due = None
             return False
         owner, now = self._owner, self._owner.now()
         plan = plan_give_back(
@@ -63,6 +66,8 @@ class Shrink:
         )
         if not plan:
             self._due = None
+            seconds = old_enough_in(owner.pool.enis.values(), now.unix)
+            self._look_again = None if seconds is None else now.mono + seconds
             return False
         if self._due is None:
             self._due = now.mono + self._pace_s

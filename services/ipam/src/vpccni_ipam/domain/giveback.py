@@ -53,10 +53,20 @@ class GiveBack:
         return (*items, *self.eni_ids)
 
 
-def _removable(eni: PoolEni, now_unix: float) -> bool:
+def _idle(eni: PoolEni) -> bool:
     facts = eni.facts
     keep = facts.is_primary or facts.is_trunk or facts.is_efa or eni.used or eni.cooling
-    return not keep and eni.state is EniState.USABLE and now_unix - eni.since >= MIN_ENI_AGE_S
+    return not keep and eni.state is EniState.USABLE
+
+
+def _removable(eni: PoolEni, now_unix: float) -> bool:
+    return _idle(eni) and now_unix - eni.since >= MIN_ENI_AGE_S
+
+
+def old_enough_in(enis: Iterable[PoolEni], now_unix: float) -> float | None:
+    """Seconds until the next ENI without pods is old enough to go; None: none waits for that."""
+    left = (MIN_ENI_AGE_S - (now_unix - eni.since) for eni in enis if _idle(eni))
+    return min((seconds for seconds in left if seconds > 0), default=None)
 
 
 def eni_to_release(targets: Targets, enis: Iterable[PoolEni], now_unix: float) -> str | None:

@@ -127,6 +127,7 @@ def no_metadata(stage: Stage) -> Seen:
 
 
 def custom_networking(stage: Stage) -> None:
+    stage.wait_for_room()
     stage.settings(AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG="true")
 
 
@@ -154,6 +155,7 @@ def bad_eni_config(stage: Stage) -> Seen:
 
 
 def no_subnet(stage: Stage) -> Seen:
+    stage.wait_for_room()
     subnet = stage.lab.status()["subnets"]["a"]["id"]
     tag = {"Resources": [subnet], "Tags": [{"Key": "kubernetes.io/role/cni", "Value": "0"}]}
     stage.lab.ec2("CreateTags", **tag)

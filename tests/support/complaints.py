@@ -171,6 +171,7 @@ def left_behind(scene: Scene) -> str:
         found = lab.ec2("DescribeNetworkInterfaces", Filters=[{"Name": "status", "Values": ["available"]}])
         return {eni["NetworkInterfaceId"] for eni in found["NetworkInterfaces"]}
 
+    stage.wait_for_room()
     with lab.pods(stage.name) as pods:
         before = available()
         lab.add_fault({"kind": "timeout", "actions": ["AttachNetworkInterface"], "seconds": 20})

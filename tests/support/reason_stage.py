@@ -111,6 +111,10 @@ class Stage:
         now = self.inspect()
         return not (now.growth.active or now.growth.waiting_adds or now.growth.last_reason or now.deficit > 0)
 
+    def wait_for_room(self, most_enis: int = 3) -> None:
+        """Until the node may have one more ENI: one that an earlier row left goes when it is a minute old (docs/pool.md)."""
+        assert settles(lambda: len(self.inspect().enis) < most_enis, 100), self.inspect()
+
     def pid(self, service: str) -> int | None:
         (view,) = (view for view in self.lab.status()["nodes"] if view["name"] == self.name)
         found: int | None = view["services"][service]["pid"]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from vpccni_api.reasons import Reason
 from vpccni_eni_manager.domain import bucket, merge_imds_ec2
-from vpccni_eni_manager.domain.merge_imds_ec2 import Told
+from vpccni_eni_manager.domain.merge_imds_ec2 import told_by_change
 from vpccni_eni_manager.domain.model import AddressMode, Eni, Growth, InstanceLimits, Inventory, NetworkCard, Source
 from vpccni_eni_manager.domain.placement import Assign, CreateEni, Refuse, plan_growth
 
@@ -128,22 +128,50 @@ def test_repeated_steps_fill_the_instance_and_then_stop(known: InstanceLimits, g
     assert len(held) == (max(1, cap) if known.ipv4_slots else 1)
 
 
-@given(enis(), enis(), st.floats(0, 40), st.frozensets(st.sampled_from(["10.0.0.1", "10.0.1.0"])))
-def test_settling_never_loses_what_was_told_nor_what_is_described(
-    described: tuple[Eni, ...], told: tuple[Eni, ...], age: float, removed: frozenset[str]
+CHANGES = st.lists(
+    st.tuples(
+        st.sampled_from(["assign", "unassign", "unassign, answer lost", "somebody unassigns"]),
+        st.integers(0, 9),
+        st.floats(0.1, 8),
+    ),
+    max_size=30,
+)
+
+
+@given(CHANGES, st.floats(0, merge_imds_ec2.LAG_S - 0.5), st.floats(0, 40))
+def test_settling_a_late_describe_gives_what_ec2_holds(
+    changes: list[tuple[str, int, float]], lag: float, rest: float
 ) -> None:
-    settled = {
-        eni.eni_id: eni
-        for eni in merge_imds_ec2.settle(described, {eni.eni_id: Told(0.0, eni, removed) for eni in told}, age)
-    }
-    recent = age < merge_imds_ec2.LAG_S
-    for eni in described:
-        assert set(eni.secondary_ips) - removed <= set(settled[eni.eni_id].secondary_ips)
-    for eni in told if recent else ():
-        assert set(eni.secondary_ips) <= set(settled[eni.eni_id].secondary_ips)
-        assert len(set(settled[eni.eni_id].secondary_ips)) == len(settled[eni.eni_id].secondary_ips)
-    if not recent:
-        assert set(settled) == {eni.eni_id for eni in described}
+    """Describes lag up to ``lag`` seconds. What we know of is right at once, the rest as soon as the describe is."""
+    now, truth = 0.0, frozenset[str]()
+    history: list[tuple[float, frozenset[str]]] = [(-1000.0, truth)]
+    known, told = Eni(eni_id="eni-a"), None
+    unknown: dict[str, float] = {}  # address -> when it changed without our knowing
+    for kind, host, pause in changes:
+        ip = f"10.0.0.{host}"
+        if kind == "assign" and ip not in truth:
+            truth |= {ip}
+            after = dataclasses.replace(known, secondary_ips=tuple(sorted({*known.secondary_ips, ip})))
+            told, known = told_by_change(told, known, after, (), now), after
+            unknown.pop(ip, None)
+        elif kind != "assign" and ip in truth:
+            truth -= {ip}
+            if kind == "unassign":
+                after = dataclasses.replace(known, secondary_ips=tuple(a for a in known.secondary_ips if a != ip))
+                told, known = told_by_change(told, known, after, (ip,), now), after
+            else:
+                unknown[ip] = now
+                if kind == "unassign, answer lost" and told is not None:
+                    told = merge_imds_ec2.without_word_on(told, [ip])
+        history.append((now, truth))
+        now += pause
+    now += rest
+    shown = next(held for at, held in reversed(history) if at <= now - lag)
+    described = Eni(eni_id="eni-a", secondary_ips=tuple(sorted(shown)))
+    settled = merge_imds_ec2.settle((described,), {"eni-a": told} if told else {}, now)[0].secondary_ips
+    assert len(set(settled)) == len(settled)
+    unsure = {ip for ip, at in unknown.items() if now - at < merge_imds_ec2.LAG_S}
+    assert set(settled) - unsure == truth - unsure
 
 
 @given(st.lists(st.tuples(st.sampled_from(["take", "throttle", "ok"]), st.floats(0, 2)), max_size=60))

@@ -354,6 +354,40 @@ def test_kill_while_addresses_change(tmp_path: pathlib.Path, action: str, happen
     run(tmp_path, body)
 
 
+def test_a_release_goes_on_when_its_caller_is_gone(tmp_path: pathlib.Path) -> None:
+    """ipam may be killed while EC2 answers: what was taken away must not come back with the next call of ours."""
+
+    async def body(aws: Aws, process: Process) -> None:
+        first = await process.ensure(4)
+        fault(aws, "delay", "UnassignPrivateIpAddresses", seconds=1.0, count=1)
+        given = first.addresses[:2]
+        error = await fails(process.release([(first.eni_id, given)], timeout=0.5))
+        assert error.reason in (Reason.DEADLINE_EXCEEDED, Reason.EC2_THROTTLED), error
+        for _ in range(3):
+            step = await process.ensure(1)
+            held = set(aws.ec2.eni(first.eni_id).secondary_ips)
+            assert {ip for eni in step.inventory.enis for ip in eni.secondary_ips} == held
+            (told,) = (await process.inventory()).enis
+            assert set(told.secondary_ips) == held
+
+    run(tmp_path, body)
+
+
+def test_an_uncertain_release_leaves_no_address_that_only_we_believe_in(tmp_path: pathlib.Path) -> None:
+    async def body(aws: Aws, process: Process) -> None:
+        first = await process.ensure(4)
+        fault(aws, "reset", "UnassignPrivateIpAddresses", executes=True)
+        error = await fails(process.release([(first.eni_id, first.addresses[:2])]))
+        assert error.reason is Reason.EC2_UNREACHABLE, error
+        aws.ec2.faults.clear()
+        step = await process.ensure(1)
+        held = set(aws.ec2.eni(first.eni_id).secondary_ips)
+        assert {ip for eni in step.inventory.enis for ip in eni.secondary_ips} == held
+        assert set((await process.inventory()).enis[0].secondary_ips) == held
+
+    run(tmp_path, body)
+
+
 def test_the_watch_asks_ec2_only_when_imds_shows_something_else(tmp_path: pathlib.Path) -> None:
     async def body(aws: Aws, process: Process) -> None:
         await process.inventory()

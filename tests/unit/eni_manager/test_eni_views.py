@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from vpccni_eni_manager.domain import merge_imds_ec2
-from vpccni_eni_manager.domain.merge_imds_ec2 import Told
+from vpccni_eni_manager.domain.merge_imds_ec2 import Told, told_by_change
 from vpccni_eni_manager.domain.model import Eni
 
 A = Eni(eni_id="eni-a", subnet_id="s1", primary_ip="10.0.1.4", secondary_ips=("10.0.1.5",), is_primary=True)
@@ -38,15 +38,33 @@ def test_fingerprint_ignores_what_imds_cannot_show() -> None:
 
 def test_what_ec2_told_us_lately_outweighs_a_describe() -> None:
     grown = dataclasses.replace(A, secondary_ips=("10.0.1.5", "10.0.1.6"))
-    told = {"eni-a": Told(100.0, grown), "eni-b": Told(100.0, B)}
+    told = {"eni-a": told_by_change(None, A, grown, (), 100.0), "eni-b": told_by_change(None, None, B, (), 100.0)}
     assert merge_imds_ec2.settle((A,), told, 105.0) == (grown, B)
     assert merge_imds_ec2.settle((A,), told, 100.0 + merge_imds_ec2.LAG_S) == (A,)
     # somebody else's address is not lost
     foreign = dataclasses.replace(A, secondary_ips=("10.0.1.5", "10.0.1.77"))
-    assert merge_imds_ec2.settle((foreign,), told, 105.0)[0].secondary_ips == ("10.0.1.5", "10.0.1.6", "10.0.1.77")
+    assert merge_imds_ec2.settle((foreign,), told, 105.0)[0].secondary_ips == ("10.0.1.5", "10.0.1.77", "10.0.1.6")
 
 
 def test_what_we_gave_back_does_not_come_back_by_a_late_describe() -> None:
     shrunk = dataclasses.replace(A, secondary_ips=())
-    told = {"eni-a": Told(100.0, shrunk, frozenset({"10.0.1.5"})), "eni-b": Told(100.0, None)}
+    told = {"eni-a": told_by_change(None, A, shrunk, ["10.0.1.5"], 100.0), "eni-b": Told(100.0, None)}
     assert merge_imds_ec2.settle((A, B), told, 105.0) == (shrunk,)
+
+
+def test_what_we_believe_wrongly_does_not_outlive_a_describe_however_often_the_eni_changes() -> None:
+    """10.0.1.5 went without our knowing; each later call of ours names the ENI as we know it, with that address."""
+    told, known = None, A
+    for second in range(60):
+        grown = dataclasses.replace(known, secondary_ips=(*known.secondary_ips, f"10.0.1.{second + 10}"))
+        told, known = told_by_change(told, known, grown, (), float(second)), grown
+    described = dataclasses.replace(A, secondary_ips=tuple(f"10.0.1.{second + 10}" for second in range(60)))
+    assert merge_imds_ec2.settle((described,), {"eni-a": told}, 60.0) == (described,)  # type: ignore[dict-item]
+
+
+def test_a_tag_set_by_somebody_else_is_seen_although_addresses_change() -> None:
+    grown = dataclasses.replace(A, secondary_ips=("10.0.1.5", "10.0.1.6"))
+    told = {"eni-a": told_by_change(None, A, grown, (), 100.0)}
+    tagged = dataclasses.replace(A, tags={"node.k8s.amazonaws.com/no_manage": "true"}, status="detaching")
+    (seen,) = merge_imds_ec2.settle((tagged,), told, 101.0)
+    assert (seen.tags, seen.status, seen.secondary_ips) == (tagged.tags, "detaching", grown.secondary_ips)

@@ -35,6 +35,7 @@ class Inventories:
         self._generation = int(time.time() * 1000)
         self._told: dict[str, merge_imds_ec2.Told] = {}
         self._closed = False
+        self._doubted = False
         self.asked_ec2_at = 0.0
         self.own_change_at = 0.0
 
@@ -58,9 +59,15 @@ class Inventories:
         """The truth as far as we know it: EC2's, asked once and followed from there (IMDS's in IMDS-only mode)."""
         if self._policy.imds_only:
             return await self.from_imds()
-        if self._current is not None and self._current.source is Source.EC2:
+        if self._current is not None and self._current.source is Source.EC2 and not self._doubted:
             return self._current
         return await self.from_ec2(deadline)
+
+    def doubt(self, eni_id: str, addresses: Iterable[str]) -> None:
+        """A call of ours may have taken these addresses and prefixes from the ENI: EC2 is asked before the next step."""
+        self._doubted = True
+        if told := self._told.get(eni_id):
+            self._told[eni_id] = merge_imds_ec2.without_word_on(told, addresses)
 
     async def from_imds(self) -> Inventory:
         """IMDS's view now, with tags and types as EC2 told them last. Becomes the current one only where EC2 is never asked."""
@@ -106,6 +113,7 @@ class Inventories:
                 log.info("inventory changed while EC2 was asked; asking again")
                 return await self._ask_ec2(deadline)
             self.asked_ec2_at = time.monotonic()
+            self._doubted = False
             return self._adopt(merged, Source.EC2, node)
 
     async def _imds_or_nothing(self) -> tuple[Eni, ...]:
@@ -170,10 +178,9 @@ class Inventories:
             subnet_cidr=eni.subnet_cidr or (known.cidr if known else near.subnet_cidr if near else ""),
             subnet_ipv6_cidr=eni.subnet_ipv6_cidr or (known.ipv6_cidr if known else ""),
         )
-        earlier = self._told.get(eni.eni_id)
-        gone = frozenset(removed) | (earlier.removed if earlier else frozenset())
-        back = {*eni.secondary_ips, *eni.ipv4_prefixes, *eni.ipv6_prefixes}
-        self._told[eni.eni_id] = merge_imds_ec2.Told(time.monotonic(), filled, gone - back)
+        self._told[eni.eni_id] = merge_imds_ec2.told_by_change(
+            self._told.get(eni.eni_id), before.eni(eni.eni_id), filled, removed, time.monotonic()
+        )
         return self._own_change((*others, filled), before)
 
     def drop(self, eni_id: str) -> Inventory | None:
@@ -191,7 +198,7 @@ class Inventories:
     def _own_change(self, enis: Iterable[Eni], before: Inventory) -> Inventory:
         assert self._node is not None
         now = self.own_change_at = time.monotonic()
-        self._told = {eni_id: one for eni_id, one in self._told.items() if now - one.at < merge_imds_ec2.LAG_S}
+        self._told = merge_imds_ec2.still_told(self._told, now)
         return self._adopt(self._judged(merge_imds_ec2.in_order(enis), self._node), before.source, self._node)
 
     def _judged(self, enis: Iterable[Eni], node: Node) -> tuple[Eni, ...]:

@@ -7,15 +7,16 @@ import dataclasses
 import ipaddress
 import logging
 import uuid
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Final
 
 from vpccni_api.reasons import Reason, ReasonError
 from vpccni_kit.clock import Clock
 from vpccni_kit.keyed_lock import KeyedLock
 
-from vpccni_eni_manager.domain.ec2_errors import ENI_NOT_FOUND, INVALID_VALUE, Ec2Error
+from vpccni_eni_manager.domain.ec2_errors import ENI_NOT_FOUND, INVALID_VALUE, Ec2Error, Failure
 from vpccni_eni_manager.domain.eni_steps import Action, Step
+from vpccni_eni_manager.domain.merge_imds_ec2 import addresses_of
 from vpccni_eni_manager.domain.model import Eni, Inventory
 from vpccni_eni_manager.inventory import Inventories
 from vpccni_eni_manager.policy import Policy
@@ -59,7 +60,7 @@ class ReleaseCapacity:
         self._counts = counts
         self._clock = clock
         self._locks = locks
-        self._removals: set[asyncio.Task[None]] = set()
+        self._under_way: set[asyncio.Task[None]] = set()
 
     async def __call__(self, surplus: Sequence[Surplus], eni_ids: Sequence[str], deadline: float) -> Inventory:
         """The inventory after it. An ENI or address that is gone already counts as given back. Raises ReasonError."""
@@ -75,15 +76,16 @@ class ReleaseCapacity:
         for eni_id in eni_ids:
             _check_removable(inventory.eni(eni_id))
         for one in surplus:
-            await self._give_back(one, deadline)
-        removals = [self._start_removal(eni) for name in eni_ids if (eni := inventory.eni(name)) is not None]
+            await asyncio.shield(self._start(self._give_back(one, deadline), f"give back of {one.eni_id}"))
+        leaving = [eni for name in eni_ids if (eni := inventory.eni(name)) is not None]
+        removals = [self._start(self._remove_one(eni), f"removal of {eni.eni_id}") for eni in leaving]
         for removal in removals:
             await asyncio.shield(removal)
         return await self._inventories.get(deadline)
 
     async def drained(self) -> None:
-        """Waits for removals under way."""
-        await asyncio.gather(*self._removals, return_exceptions=True)
+        """Waits for what is under way."""
+        await asyncio.gather(*self._under_way, return_exceptions=True)
 
     async def _give_back(self, one: Surplus, deadline: float) -> None:
         async with self._locks.hold(("eni", one.eni_id)):
@@ -97,18 +99,26 @@ class ReleaseCapacity:
                 # EC2 takes addresses and prefixes in one call only if it is one kind at a time.
                 if ips:
                     await self._ec2.unassign_ipv4(one.eni_id, ips, (), deadline)
+                    self._given(held, ips)
                 if ipv4:
                     await self._ec2.unassign_ipv4(one.eni_id, (), ipv4, deadline)
+                    self._given(held, ipv4)
                 if ipv6:
                     await self._ec2.unassign_ipv6_prefixes(one.eni_id, ipv6, deadline)
+                    self._given(held, ipv6)
             except Ec2Error as error:
+                if error.failure is Failure.UNCERTAIN:
+                    self._inventories.doubt(one.eni_id, (*one.ips, *one.prefixes))
                 if error.code not in (INVALID_VALUE, ENI_NOT_FOUND):
                     raise
                 await self._check_gone(one, error, deadline)
-                return
-            given = {*ips, *ipv4, *ipv6}
-            self._choice.freed(held.subnet_id)
-            self._inventories.put(_without(held, given), given)
+
+    def _given(self, eni: Eni, given: tuple[str, ...]) -> None:
+        """EC2 took these back: so it is from now on, whatever becomes of the rest."""
+        self._choice.freed(eni.subnet_id)
+        current = self._inventories.current
+        now = (current.eni(eni.eni_id) if current else None) or eni
+        self._inventories.put(_without(now, frozenset(given)), given)
 
     async def _held(self, eni_id: str, deadline: float) -> Eni | None:
         return (await self._inventories.get(deadline)).eni(eni_id)
@@ -116,7 +126,7 @@ class ReleaseCapacity:
     async def _check_gone(self, one: Surplus, error: Ec2Error, deadline: float) -> None:
         """EC2 refused: fine if it does not hold them any more. Raises ``error`` if it does."""
         held = (await self._inventories.from_ec2(deadline)).eni(one.eni_id)
-        kept = {*one.ips, *one.prefixes} & _addresses(held) if held else set()
+        kept = {*one.ips, *one.prefixes} & addresses_of(held) if held else set()
         if kept:
             raise error
 
@@ -127,17 +137,17 @@ class ReleaseCapacity:
             return eni
         return self._inventories.put(dataclasses.replace(eni, tags=found.tags)).eni(eni.eni_id) or eni
 
-    def _start_removal(self, eni: Eni) -> asyncio.Task[None]:
-        """Goes on when the caller is gone."""
-        task = asyncio.create_task(self._remove_one(eni), name=f"remove {eni.eni_id}")
-        self._removals.add(task)
-        task.add_done_callback(self._removed)
+    def _start(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
+        """Goes on when the caller is gone: what EC2 answers must be known here in any case."""
+        task = asyncio.create_task(work, name=name)
+        self._under_way.add(task)
+        task.add_done_callback(self._ended)
         return task
 
-    def _removed(self, task: asyncio.Task[None]) -> None:
-        self._removals.discard(task)
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
         if not task.cancelled() and (error := task.exception()):
-            log.warning("%s: %s; the repair job goes on with it", task.get_name(), error)
+            log.warning("%s: %s", task.get_name(), error)
 
     async def _remove_one(self, eni: Eni) -> None:
         async with self._locks.hold(("eni", eni.eni_id)):
@@ -162,11 +172,7 @@ class ReleaseCapacity:
             self._inventories.drop(eni.eni_id)
 
 
-def _addresses(eni: Eni) -> set[str]:
-    return {*eni.secondary_ips, *eni.ipv4_prefixes, *eni.ipv6_prefixes}
-
-
-def _without(eni: Eni, given: set[str]) -> Eni:
+def _without(eni: Eni, given: frozenset[str]) -> Eni:
     def keep(held: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(one for one in held if one not in given)
 

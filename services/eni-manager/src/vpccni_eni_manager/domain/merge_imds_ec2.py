@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -37,11 +38,49 @@ def merge(
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Told:
-    """What EC2 answered to a call of ours: the ENI after it (None: gone), and what was taken from it. ``at``: monotonic."""
+    """What EC2 answered to calls of ours: the ENI after the last (None: gone), and what they changed, each with its time.
+
+    Only changes count against a describe, never the whole ENI: what we believed wrongly must not outlive EC2's word.
+    """
 
     at: float
+    """When its tags, groups or attachment changed, or when it went (monotonic seconds)."""
     eni: Eni | None
-    removed: frozenset[str] = frozenset()
+    added: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    removed: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    made_at: float | None = None
+    """When a call of ours brought the ENI; None: EC2 had shown it before."""
+
+
+def addresses_of(eni: Eni) -> frozenset[str]:
+    """Secondary addresses and prefixes."""
+    return frozenset({*eni.secondary_ips, *eni.ipv4_prefixes, *eni.ipv6_prefixes})
+
+
+def told_by_change(earlier: Told | None, before: Eni | None, after: Eni, removed: Iterable[str], now: float) -> Told:
+    """After a call of ours: ``after`` is the ENI now, ``before`` as it was known, ``removed`` what the call took from it."""
+    had, has = addresses_of(before) if before else frozenset(), addresses_of(after)
+    kept = earlier if earlier and earlier.eni else Told(-math.inf, after)
+    taken = {**_recent(kept.removed, now), **dict.fromkeys(removed, now)}
+    given = {**_recent(kept.added, now), **dict.fromkeys(has - had, now)}
+    return Told(
+        at=kept.at if before is not None and _facts(before) == _facts(after) else now,
+        eni=after,
+        added={one: at for one, at in given.items() if one in has},
+        removed={one: at for one, at in taken.items() if one not in has},
+        made_at=now if before is None else kept.made_at,
+    )
+
+
+def without_word_on(told: Told, doubted: Iterable[str]) -> Told:
+    """Whether the ENI still has these is not known any more: the describe decides."""
+    left = set(doubted)
+    return dataclasses.replace(told, added={one: at for one, at in told.added.items() if one not in left})
+
+
+def still_told(told: Mapping[str, Told], now: float) -> dict[str, Told]:
+    """Those that may still know more than a describe."""
+    return {eni_id: one for eni_id, one in told.items() if now - max(_times(one)) < LAG_S}
 
 
 def settle(described: Iterable[Eni], told: Mapping[str, Told], now: float) -> tuple[Eni, ...]:
@@ -49,32 +88,58 @@ def settle(described: Iterable[Eni], told: Mapping[str, Told], now: float) -> tu
 
     Nothing that the describe shows beyond it is lost, except what we gave back ourselves.
     """
-    recent = {eni_id: one for eni_id, one in told.items() if now - one.at < LAG_S}
+    left = dict(told)
     found = []
     for eni in described:
-        one = recent.pop(eni.eni_id, None)
+        one = left.pop(eni.eni_id, None)
         if one is None:
             found.append(eni)
         elif one.eni is not None:
-            found.append(_corrected(eni, one.eni, one.removed))
-    found.extend(one.eni for one in recent.values() if one.eni is not None)
+            found.append(_corrected(eni, one, now))
+        elif now - one.at >= LAG_S:
+            found.append(eni)
+    new = [one for one in left.values() if one.made_at is not None and now - one.made_at < LAG_S]
+    found += [one.eni for one in new if one.eni is not None]
     return in_order(found)
 
 
-def _corrected(described: Eni, known: Eni, removed: frozenset[str]) -> Eni:
-    def both(ours: tuple[str, ...], theirs: tuple[str, ...]) -> tuple[str, ...]:
-        return ours + tuple(one for one in theirs if one not in ours and one not in removed)
+def _corrected(described: Eni, told: Told, now: float) -> Eni:
+    removed, added = _recent(told.removed, now), _recent(told.added, now)
+    known = told.eni
+    assert known is not None
 
-    return dataclasses.replace(
+    def both(ours: tuple[str, ...], theirs: tuple[str, ...]) -> tuple[str, ...]:
+        shown = tuple(one for one in theirs if one not in removed)
+        return shown + tuple(one for one in ours if one in added and one not in shown)
+
+    changed = dataclasses.replace(
         described,
         secondary_ips=both(known.secondary_ips, described.secondary_ips),
         ipv4_prefixes=both(known.ipv4_prefixes, described.ipv4_prefixes),
         ipv6_prefixes=both(known.ipv6_prefixes, described.ipv6_prefixes),
+    )
+    if now - told.at >= LAG_S:
+        return changed
+    return dataclasses.replace(
+        changed,
         tags={**described.tags, **known.tags},
         security_groups=known.security_groups,
         status=known.status,
         attachment_id=described.attachment_id or known.attachment_id,
     )
+
+
+def _facts(eni: Eni) -> tuple[object, ...]:
+    return dict(eni.tags), eni.security_groups, eni.status, eni.attachment_id
+
+
+def _recent(times: Mapping[str, float], now: float) -> dict[str, float]:
+    return {one: at for one, at in times.items() if now - at < LAG_S}
+
+
+def _times(told: Told) -> tuple[float, ...]:
+    made = () if told.made_at is None else (told.made_at,)
+    return (told.at, *told.added.values(), *told.removed.values(), *made)
 
 
 def enrich(from_imds: Iterable[Eni], known: Iterable[Eni]) -> tuple[Eni, ...]:

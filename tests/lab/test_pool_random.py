@@ -13,6 +13,7 @@ import collections
 import ipaddress
 import os
 import random
+import time
 
 import pytest
 from pool_node import Held, PoolNode, harness, run
@@ -66,17 +67,26 @@ class Run:
         self.unsure: set[str] = set()
         self.done: collections.Counter[str] = collections.Counter()
         self.robbed: list[str] = []
+        self.history: collections.deque[str] = collections.deque(maxlen=4000)
         self.mode = False
         node.aws.ec2.subscribe(self._seen)
 
     def _seen(self, event: events.Event) -> None:
         """EC2 changed: an address that a pod has must not have gone."""
         self.done[type(event).__name__] += 1
+        self.note(f"EC2 {event}")
         there = {a for eni in self.node.attached() for a in eni.secondary_ips}
         cidrs = [ipaddress.ip_network(c) for eni in self.node.attached() for c in eni.prefixes]
         for pod, address in self.held.items():
             if address not in there and not any(ipaddress.ip_address(address) in cidr for cidr in cidrs):
                 self.robbed.append(f"{pod} {address} after {event}")
+
+    def note(self, what: str) -> None:
+        self.history.append(f"{time.time():.3f} {what}")
+
+    def about(self, address: str) -> str:
+        """What happened to an address, and the restarts and faults in between."""
+        return "\n".join(line for line in self.history if f"'{address}'" in line or " EC2 " not in line)
 
     async def add(self, pod: str) -> None:
         try:
@@ -92,10 +102,11 @@ class Run:
         self.unsure.discard(pod)
         self.held[pod] = address
         self.done["ADD"] += 1
+        self.note(f"ADD {pod} '{address}'")
 
     async def delete(self, pod: str) -> None:
         # From here on the address may go at any time.
-        self.held.pop(pod, None)
+        self.note(f"DEL {pod} '{self.held.pop(pod, None)}'")
         try:
             await self.node.delete(pod, timeout=4)
         except ReasonError as error:
@@ -120,6 +131,7 @@ class Run:
             await self.node.eni.kill()
             await self.node.eni.start()
             self.done["eni-manager killed"] += 1
+            self.note("eni-manager killed")
         else:
             await asyncio.sleep(self.random.uniform(0.5, 1.5))
         return 1
@@ -133,6 +145,7 @@ class Run:
         if self.random.random() < 0.7:
             fault = self.random.choice(FAULTS)
             faults.add(fault)
+            self.note(f"fault {fault}")
             self.done[f"fault {fault['kind']}"] += 1
 
     async def _crash_ipam(self) -> None:
@@ -140,6 +153,7 @@ class Run:
         calls = [asyncio.create_task(self.add(f"p{n}")) for n in self.random.sample(range(PODS), 3)]
         await asyncio.sleep(self.random.uniform(0, 0.02))
         await self.node.kill()
+        self.note("ipam killed")
         await asyncio.gather(*calls)
         if self.random.random() < 0.3:
             self.mode = not self.mode
@@ -149,7 +163,9 @@ class Run:
         self.done["ipam killed"] += 1
 
     def check(self) -> None:
-        assert not self.robbed, self.robbed
+        if self.robbed:
+            address = self.robbed[0].split()[1]
+            pytest.fail(f"{self.robbed}\n{self.about(address)}\n{self.node.log()[-20000:]}")
         recorded = {k.removeprefix("c-"): a for k, a in self.node.stored().items()}
         known = {pod: address for pod, address in recorded.items() if pod not in self.unsure}
         assert known == {pod: address for pod, address in self.held.items() if pod not in self.unsure}

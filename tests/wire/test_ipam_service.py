@@ -411,6 +411,52 @@ def test_netconf_back_is_told_everything_and_dels_meanwhile_are_carried_out() ->
     run(body)
 
 
+def test_an_add_outdoes_the_queued_del_of_the_same_pod_interface() -> None:
+    async def body(world: World) -> None:
+        await world.address("a")
+        await world.netconf_leaf.stop()
+        await world.until_health("netconf", NOT_SERVING)
+        await world.delete("a")
+        assert len(list(world.pending.glob("*.json"))) == 1
+        again = asyncio.create_task(world.address("a"))
+
+        async def forgotten() -> bool:
+            return not list(world.pending.glob("*.json"))
+
+        await until(forgotten, world.log)
+        await world.netconf_leaf.start()
+        await world.until_health("ready")
+        address = await again
+        await world.delete("b")  # queued DELs are carried out by now, too
+        assert world.stored() == {"c-a": address}
+        assert {p.container_id for p in world.netconf.pods.values()} == {"c-a"}
+
+    run(body)
+
+
+def test_what_was_given_back_stays_out_when_ipam_restarts_at_once() -> None:
+    """EC2's describes lag: right after a release that went well they may still list what is gone."""
+
+    async def body(world: World) -> None:
+        await world.settled()
+        for n in range(8):
+            await world.address(f"p{n}")
+        await world.settled()
+        for n in range(1, 8):
+            await world.delete(f"p{n}")
+        await until_asked(world, "ReleaseCapacity")
+        await world.settled()
+        given = set(json.loads(world.checkpoint.read_text())["vpccni"]["releasing"])
+        assert given
+        world.manager.enis[0].ips.extend(given)  # a late describe
+        await world.kill()
+        await world.start()
+        await world.settled()
+        assert (await world.inspect()).total == len(world.manager.enis[0].ips) - len(given)
+
+    run(body, WARM_IP_TARGET="1", IP_COOLDOWN_PERIOD="0", VPCCNI_SHRINK_PACE="1", MAX_ENI="1")
+
+
 def test_an_add_waits_for_a_netconf_that_is_being_restarted() -> None:
     async def body(world: World) -> None:
         await world.settled()

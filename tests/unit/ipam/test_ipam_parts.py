@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import os
 import pathlib
@@ -14,6 +15,8 @@ from vpccni_api.ipam.v1 import ipam_pb2 as pb
 from vpccni_api.reasons import Reason, ReasonError
 from vpccni_ipam.adapters.checkpoint_file import CheckpointFile
 from vpccni_ipam.adapters.pending_dels import MAX_AGE_S, PendingDelDirectory
+from vpccni_ipam.domain.checkpoint import MOST_HELD_BACK_S, Ledger, decode
+from vpccni_ipam.domain.giveback import FromEni, GiveBack, surely_not_done
 from vpccni_ipam.domain.model import Assignment, Moment, PodIdentity, PodKey, Wiring
 from vpccni_ipam.domain.result import CniResult, ResultInterface, ResultIp
 from vpccni_ipam.hold_back import SETTLE_S, HoldBack
@@ -21,6 +24,7 @@ from vpccni_ipam.pod_locks import PodLocks
 from vpccni_ipam.ports import PodCall
 from vpccni_ipam.waiting import Waiter, WaitingAdds
 from vpccni_ipam.wiring_gate import WiringGate
+from vpccni_plugin import del_queue
 
 KEY = PodKey("aws-cni", "c1", "eth0")
 
@@ -222,6 +226,56 @@ def test_a_new_file_in_the_queue_is_noticed_once(tmp_path: pathlib.Path) -> None
     queue.put(call())
     os.utime(tmp_path, (1, 1))
     assert queue.changed() and not queue.changed()
+
+
+def test_a_queued_del_is_forgotten_by_its_pod_interface_as_ipam_and_the_plugin_name_it(tmp_path: pathlib.Path) -> None:
+    queue = PendingDelDirectory(str(tmp_path), "eni")
+    one = call()
+    odd = dataclasses.replace(one, key=PodKey("aws-cni", "c2", "net~1"))
+    for item in (one, odd):
+        queue.put(item)
+        assert (tmp_path / del_queue.file_name(item.key.container_id, item.key.ifname)).exists()
+    (queued, other) = queue.entries()
+    queue.forget(queued.call.key)
+    assert (queue.holds(queued), queue.holds(other), queue.count()) == (False, True, 1)
+    queue.forget(queued.call.key)
+
+
+@pytest.mark.parametrize(
+    ("what", "reason", "expected"),
+    [
+        (GiveBack(addresses=(FromEni("eni-1", ("10.0.0.1",)),)), Reason.EC2_THROTTLED, True),
+        (GiveBack(addresses=(FromEni("eni-1", ("10.0.0.1",)),)), Reason.EC2_UNREACHABLE, False),
+        (GiveBack(addresses=(FromEni("eni-1", ("10.0.0.1",), ("10.0.1.0/28",)),)), Reason.EC2_THROTTLED, False),
+        (
+            GiveBack(addresses=(FromEni("eni-1", ("10.0.0.1",)), FromEni("eni-2", ("10.0.0.2",)))),
+            Reason.IAM_DENIED,
+            False,
+        ),
+        (GiveBack(addresses=(FromEni("eni-1", ("10.0.0.1",)), FromEni("eni-2", ("10.0.0.2",)))), Reason.DRAINING, True),
+        (GiveBack(eni_ids=("eni-1",)), Reason.EC2_THROTTLED, False),
+        (GiveBack(eni_ids=("eni-1",)), Reason.CAPACITY_IN_USE, True),
+        (GiveBack(eni_ids=("eni-1", "eni-2")), Reason.STORE_FAILED, True),
+    ],
+)
+def test_only_a_release_that_ec2_surely_did_not_do_is_taken_back_at_once(
+    what: GiveBack, reason: Reason, expected: bool
+) -> None:
+    assert surely_not_done(what, reason) is expected
+
+
+def test_what_is_held_back_goes_on_over_a_restart() -> None:
+    held, ledger = HoldBack(), Ledger()
+    held.hold(["10.0.0.1"], Moment(100, 5000), 90)
+    held.hold(["eni-1"], Moment(100, 5000), 10)
+    assert held.ends == 190
+    ledger.releasing(held.until_unix(Moment(100, 5000)))
+    found = decode(ledger.render(), Moment(7, 5030), 30)
+    again = HoldBack()
+    again.hold_until(found.releasing, Moment(7, 5030))
+    assert (again.ends, again.holds("eni-1", Moment(7, 5030))) == (67, False)
+    early = decode(ledger.render(), Moment(7, 0), 30)
+    assert early.releasing["10.0.0.1"] == 7 + MOST_HELD_BACK_S
 
 
 def test_what_was_given_back_is_held_for_a_while() -> None:

@@ -91,6 +91,7 @@ class Ipam:
         self.add_pod: Add = AddPod(
             pools,
             self.netconf,
+            self.pending,
             locks,
             gate,
             clock,

@@ -16,7 +16,7 @@ from vpccni_ipam.domain.model import Assignment, PodIdentity, PodKey, Wiring
 from vpccni_ipam.egress_links import EgressLinks
 from vpccni_ipam.pod_locks import PodLocks
 from vpccni_ipam.pools import Pools, Record
-from vpccni_ipam.ports import Netconf
+from vpccni_ipam.ports import Netconf, PendingDels
 from vpccni_ipam.take_addresses import TakeAddresses, Wish
 from vpccni_ipam.wiring_gate import WiringGate
 
@@ -54,6 +54,7 @@ class AddPod:
         self,
         pools: Pools,
         netconf: Netconf,
+        pending: PendingDels,
         locks: PodLocks,
         gate: WiringGate,
         clock: Clock,
@@ -66,6 +67,7 @@ class AddPod:
         self._egress = egress
         self._take = TakeAddresses(clock)
         self._netconf = netconf
+        self._pending = pending
         self._locks = locks
         self._gate = gate
         self._clock = clock
@@ -101,6 +103,8 @@ class AddPod:
         if not self._pools.first.started.is_set():
             await self._wait_for_start(call)
         async with self._locks.hold(call.key, call.deadline - self._clock.monotonic()):
+            # The runtime wants this pod interface: an earlier DEL of it that is still queued must not take it away later.
+            self._pending.forget(call.key)
             held = [self._again(record, call) for record in self._pools.records(call.key)]
             fresh = [self._with_egress(record) for record in await self._addresses(wish, call, held)]
             records = sorted([*held, *fresh], key=lambda record: record.item.wiring.index)

@@ -16,7 +16,7 @@ from vpccni_ipam.domain.result import KeptFacts, kept_interfaces
 from vpccni_ipam.pod_eni import PodEni
 from vpccni_ipam.pod_locks import PodLocks
 from vpccni_ipam.pools import Pools, Record
-from vpccni_ipam.ports import Netconf, PendingDels, PodCall
+from vpccni_ipam.ports import Netconf, PendingDel, PendingDels, PodCall
 from vpccni_ipam.tally import Tally
 from vpccni_ipam.wiring_gate import WiringGate
 
@@ -75,7 +75,7 @@ class DelPod:
         async with self._draining:
             for queued in self._pending.entries():
                 try:
-                    await self._carry_out(queued.call, self._clock.monotonic() + TEARDOWN_TIMEOUT_S)
+                    await self._carry_out(queued.call, self._clock.monotonic() + TEARDOWN_TIMEOUT_S, queued)
                 except ReasonError as error:
                     left += 1
                     log.warning("queued DEL: %s", error, extra={"reason": str(error.reason), **_who(queued.call)})
@@ -84,8 +84,10 @@ class DelPod:
                 log.info("queued DEL carried out", extra=_who(queued.call))
         return left
 
-    async def _carry_out(self, call: PodCall, deadline: float) -> None:
+    async def _carry_out(self, call: PodCall, deadline: float, queued: PendingDel | None = None) -> None:
         async with self._locks.hold(call.key, deadline - self._clock.monotonic()):
+            if queued is not None and not self._pending.holds(queued):
+                return  # an ADD of the same pod interface came meanwhile
             records = self._pools.recorded(call.key, call.pod, call.veth_prefix)
             branch = None if records else self.branch(call.key)
             known = [record.item for record in records] or ([branch] if branch else [])

@@ -250,7 +250,7 @@ class Grow:
         """What the step says it added counts even if the inventory that came with it lags behind."""
         pool = self._owner.pool
         eni = pool.enis.get(grown.eni_id)
-        self._owner.held_back.drop((*grown.addresses, *grown.prefixes))
+        self._owner.given_again((*grown.addresses, *grown.prefixes))
         if eni is None or eni.facts.is_trunk:
             return
         pool.add_addresses(grown.eni_id, grown.addresses)

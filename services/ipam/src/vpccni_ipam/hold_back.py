@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from vpccni_ipam.domain.model import Moment
@@ -17,9 +17,12 @@ class HoldBack:
     def __init__(self) -> None:
         self._until: dict[str, float] = {}
 
-    def hold(self, items: Iterable[str], now: Moment) -> None:
-        until = now.mono + SETTLE_S
-        self._until = {item: at for item, at in self._until.items() if at > now.mono} | dict.fromkeys(items, until)
+    def hold(self, items: Iterable[str], now: Moment, seconds: float = SETTLE_S) -> None:
+        self.hold_until(dict.fromkeys(items, now.mono + seconds), now)
+
+    def hold_until(self, until: Mapping[str, float], now: Moment) -> None:
+        """``until``: monotonic seconds by item."""
+        self._until = {item: at for item, at in {**self._until, **until}.items() if at > now.mono}
 
     def drop(self, items: Iterable[str]) -> None:
         """EC2 has just given them (again), or surely still has them."""
@@ -28,6 +31,15 @@ class HoldBack:
 
     def __bool__(self) -> bool:
         return bool(self._until)
+
+    @property
+    def ends(self) -> float:
+        """Monotonic seconds at which the last item is not held back any more; 0: nothing is held back."""
+        return max(self._until.values(), default=0.0)
+
+    def until_unix(self, now: Moment) -> dict[str, float]:
+        """What a process that starts later has to know: unix seconds by item."""
+        return {item: round(now.unix + at - now.mono, 3) for item, at in self._until.items() if at > now.mono}
 
     def without(self, items: Iterable[str], now: Moment) -> tuple[str, ...]:
         """The items that are not held back."""

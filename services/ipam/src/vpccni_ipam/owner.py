@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from vpccni_api.reasons import Reason, ReasonError
@@ -16,7 +16,7 @@ from vpccni_ipam.domain.checkpoint import Checkpoint, Ledger
 from vpccni_ipam.domain.model import Assignment, Moment, PodIdentity, PodKey, Wiring
 from vpccni_ipam.domain.pool import Pool
 from vpccni_ipam.domain.stock import Supply
-from vpccni_ipam.hold_back import HoldBack
+from vpccni_ipam.hold_back import SETTLE_S, HoldBack
 from vpccni_ipam.ports import Store
 from vpccni_ipam.tally import Tally
 from vpccni_ipam.waiting import Waiter, WaitingAdds
@@ -99,7 +99,8 @@ class PoolOwner:
 
     def restore(self, checkpoint: Checkpoint) -> None:
         self.pool.restore(checkpoint.assignments, checkpoint.cooling)
-        self.held_back.hold(checkpoint.releasing, self.now())
+        self.held_back.hold_until(checkpoint.releasing, self.now())
+        self._note_held_back()
         for item in checkpoint.assignments:
             self._ledger.put(item)
         for cool in checkpoint.cooling:
@@ -172,15 +173,25 @@ class PoolOwner:
         self.changed.set()
         self.serve()
 
-    async def releasing(self, items: tuple[str, ...]) -> None:
-        """Records durably what is about to be given back to EC2. Raises ReasonError(STORE_FAILED)."""
-        self.held_back.hold(items, self.now())
-        self._ledger.releasing(items)
+    async def releasing(self, items: tuple[str, ...], seconds: float) -> None:
+        """Records durably what is about to be given back to EC2 by a call of at most ``seconds``; held back for as long and
+        until EC2 has settled, in a next process too. Raises ReasonError(STORE_FAILED)."""
+        self.held_back.hold(items, self.now(), seconds + SETTLE_S)
+        self._note_held_back()
         await self.commit()
 
-    def released(self) -> None:
-        """The call to EC2 is over; goes to disk with the next change."""
-        self._ledger.releasing(())
+    def released(self, items: tuple[str, ...]) -> None:
+        """The call is over, however it ended: EC2 settles from now on. Goes to disk with the next change."""
+        self.held_back.hold(items, self.now())
+        self._note_held_back()
+
+    def given_again(self, items: Iterable[str]) -> None:
+        """EC2 has just given them, or surely still has them."""
+        self.held_back.drop(items)
+        self._note_held_back()
+
+    def _note_held_back(self) -> None:
+        self._ledger.releasing(self.held_back.until_unix(self.now()))
 
     def rewire(self, key: PodKey, wiring: Wiring) -> Assignment:
         item = self.pool.rewire(key, wiring)

@@ -5,23 +5,20 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from vpccni_api.reasons import Reason, ReasonError
+from vpccni_api.reasons import ReasonError
 from vpccni_kit import telemetry
 
-from vpccni_ipam.domain.giveback import FromEni, GiveBack, old_enough_in, plan_give_back, plan_room
+from vpccni_ipam.domain.giveback import FromEni, GiveBack, old_enough_in, plan_give_back, plan_room, surely_not_done
 from vpccni_ipam.domain.growth import Slots
 from vpccni_ipam.domain.model import EniState
 from vpccni_ipam.domain.targets import Targets, in_effect
-from vpccni_ipam.hold_back import SETTLE_S
 from vpccni_ipam.owner import PoolOwner
 from vpccni_ipam.ports import EniManager, Netconf
 
 log = logging.getLogger(__name__)
-RELEASE_TIMEOUT_S: Final = 120.0
+ADDRESSES_TIMEOUT_S: Final = 30.0
+ENIS_TIMEOUT_S: Final = 120.0
 _KERNEL_TIMEOUT_S: Final = 5.0
-_NOT_DONE: Final = frozenset(
-    {Reason.STORE_FAILED, Reason.CAPACITY_IN_USE, Reason.IAM_DENIED, Reason.EC2_THROTTLED, Reason.DRAINING}
-)
 
 
 class Shrink:
@@ -43,7 +40,7 @@ class Shrink:
 
     def ask_later(self) -> None:
         """Has reconcile ask EC2 when what is held back has settled."""
-        self.unsure_at = self._owner.now().mono + SETTLE_S + 1.0
+        self.unsure_at = self._owner.held_back.ends + 1.0
 
     def next_try(self) -> float | None:
         """Monotonic seconds; None: nothing is over the target, and no ENI is only too young to go."""
@@ -107,17 +104,18 @@ class Shrink:
         with self._owner.tally.doing("decreaseDatastorePool"), telemetry.span("pool.shrink") as span:
             span.set("vpccni.enis", len(given.eni_ids))
             span.set("vpccni.addresses", sum(len(item.ips) for item in taken))
+            timeout = ENIS_TIMEOUT_S if given.eni_ids else ADDRESSES_TIMEOUT_S
             try:
-                await self._owner.releasing(given.names)
-                await self._manager.release_capacity(given, RELEASE_TIMEOUT_S)
+                await self._owner.releasing(given.names, timeout)
+                await self._manager.release_capacity(given, timeout)
             except ReasonError as error:
                 span.fail(str(error.reason), error.message)
                 self._owner.tally.error("decreaseIPPoolFreeENIFailed")
                 log.warning("release failed: %s", error, extra={"reason": str(error.reason)})
+                self._owner.released(given.names)
                 self._failed(given, error)
                 return
-            finally:
-                self._owner.released()
+            self._owner.released(given.names)
         for eni_id in given.eni_ids:
             pool.remove_eni(eni_id)
         log.info("pool shrank", extra={"given_back": list(given.names)})
@@ -127,8 +125,8 @@ class Shrink:
         that may go on without us has settled."""
         for eni_id in what.eni_ids:
             self._owner.pool.set_state(eni_id, EniState.QUARANTINED)
-        if error.reason in _NOT_DONE:
-            self._owner.held_back.drop(what.names)
+        if surely_not_done(what, error.reason):
+            self._owner.given_again(what.names)
             self.unsure_at = self._owner.now().mono
         else:
             self.ask_later()

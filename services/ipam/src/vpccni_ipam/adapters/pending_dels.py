@@ -7,12 +7,14 @@ import contextlib
 import logging
 import os
 import time
+import urllib.parse
 from typing import Final
 
 from vpccni_api.ipam.v1 import ipam_pb2 as pb
 from vpccni_api.reasons import Reason, ReasonError
 
 from vpccni_ipam.convert import to_pod_call
+from vpccni_ipam.domain.model import PodKey
 from vpccni_ipam.ports import PendingDel, PodCall
 
 log = logging.getLogger(__name__)
@@ -55,7 +57,7 @@ class PendingDelDirectory:
             request.prev_result.ips.extend(
                 pb.ResultIp(address=i.address, gateway=i.gateway, interface=i.interface) for i in call.kept.ips
             )
-        name = f"{key.container_id}-{key.ifname}.json".replace("/", "%2F")
+        name = _name(key)
         temporary = os.path.join(self._path, "." + name)
         try:
             os.makedirs(self._path, mode=0o700, exist_ok=True)
@@ -110,3 +112,17 @@ class PendingDelDirectory:
     def done(self, item: PendingDel) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(self._path, item.name))
+
+    def holds(self, item: PendingDel) -> bool:
+        """Whether it still waits."""
+        return os.path.exists(os.path.join(self._path, item.name))
+
+    def forget(self, key: PodKey) -> None:
+        """The pod interface's queued DEL, if there is one, is not carried out any more."""
+        with contextlib.suppress(OSError):
+            os.unlink(os.path.join(self._path, _name(key)))
+
+
+def _name(key: PodKey) -> str:
+    """As the plugin names them (vpccni_plugin.del_queue)."""
+    return urllib.parse.quote(f"{key.container_id}-{key.ifname}", safe="").replace("~", "%7E") + ".json"

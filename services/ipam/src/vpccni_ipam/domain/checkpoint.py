@@ -8,6 +8,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import json
+from collections.abc import Mapping
 from typing import Any, Final
 
 from vpccni_api.reasons import Reason, ReasonError
@@ -16,6 +17,7 @@ from vpccni_ipam.domain.egress import Egress
 from vpccni_ipam.domain.model import Assignment, Cooling, Moment, PodIdentity, PodKey, Wiring
 
 SCHEMA: Final = "vpc-cni-ipam/1"
+MOST_HELD_BACK_S: Final = 300.0
 _OURS: Final = "vpccni"
 
 
@@ -25,8 +27,9 @@ class Checkpoint:
 
     assignments: tuple[Assignment, ...] = ()
     cooling: tuple[Cooling, ...] = ()
-    releasing: tuple[str, ...] = ()
-    """Addresses, prefixes and ENIs that were being given back to EC2."""
+    releasing: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """Addresses, prefixes and ENIs that were given back to EC2 lately or were about to be, and until when they are held
+    back (monotonic seconds)."""
 
 
 def _compact(value: object) -> bytes:
@@ -69,7 +72,7 @@ class Ledger:
     def __init__(self) -> None:
         self._assigned: dict[PodKey, bytes] = {}
         self._cooling: dict[str, bytes] = {}
-        self._releasing: tuple[str, ...] = ()
+        self._releasing = b""
 
     def put(self, item: Assignment) -> None:
         self._assigned[item.key] = encode_assignment(item)
@@ -86,9 +89,9 @@ class Ledger:
         for address in addresses:
             self._cooling.pop(address, None)
 
-    def releasing(self, items: tuple[str, ...]) -> None:
-        """What is being given back to EC2 now; empty: nothing."""
-        self._releasing = items
+    def releasing(self, until_unix: Mapping[str, float]) -> None:
+        """What is held back since it is, or may be, given back to EC2, and until when (unix seconds); empty: nothing."""
+        self._releasing = _compact(until_unix) if until_unix else b""
 
     def render(self) -> bytes:
         """One JSON object and a newline."""
@@ -98,7 +101,7 @@ class Ledger:
                 b",".join(self._assigned.values()),
                 b'],"' + _OURS.encode() + b'":{"cooling":[',
                 b",".join(self._cooling.values()),
-                b'],"releasing":' + _compact(self._releasing) if self._releasing else b"]",
+                b'],"releasing":' + self._releasing if self._releasing else b"]",
                 b"}}\n",
             )
         )
@@ -120,7 +123,7 @@ def decode(text: bytes, now: Moment, cooldown_s: float) -> Checkpoint:
         assignments = tuple(_assignment(item) for item in found.get("allocations") or ())
         ours = found.get(_OURS) or {}
         cooling = tuple(_cooling(item, now, cooldown_s) for item in ours.get("cooling") or ())
-        releasing = tuple(str(item) for item in ours.get("releasing") or ())
+        releasing = {str(item): _held_until(until, now) for item, until in (ours.get("releasing") or {}).items()}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ReasonError(
             Reason.STORE_CORRUPT, f"checkpoint entry is malformed: {type(error).__name__}: {error}"
@@ -157,6 +160,11 @@ def _assignment(item: dict[str, Any]) -> Assignment:
         device_number=int(ours.get("device", 0)),
         route_table=int(ours.get("table", 0)),
     )
+
+
+def _held_until(until_unix: object, now: Moment) -> float:
+    """The wall clock may have jumped: what is left is at most the longest time that anything is held back."""
+    return now.mono + min(max(float(str(until_unix)) - now.unix, 0.0), MOST_HELD_BACK_S)
 
 
 def _cooling(item: dict[str, Any], now: Moment, cooldown_s: float) -> Cooling:

@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Final
 
+from vpccni_api.reasons import Reason
+
 from vpccni_ipam.domain.growth import Room, next_step, takes_addresses
 from vpccni_ipam.domain.model import EniState, InstanceLimits
 from vpccni_ipam.domain.pool_eni import PoolEni
@@ -51,6 +53,20 @@ class GiveBack:
         """Every address, prefix and ENI in it."""
         items = [name for item in self.addresses for name in (*item.ips, *item.prefixes)]
         return (*items, *self.eni_ids)
+
+
+def surely_not_done(what: GiveBack, reason: Reason) -> bool:
+    """Whether EC2 surely still has all of ``what`` after a release that failed with ``reason``.
+
+    Several calls may have been done in part; and detaching an ENI is several calls that eni-manager finishes later.
+    """
+    if reason in (Reason.STORE_FAILED, Reason.DRAINING):
+        return True
+    if len(what.eni_ids) + sum(bool(item.ips) + bool(item.prefixes) for item in what.addresses) > 1:
+        return False
+    return reason is Reason.CAPACITY_IN_USE or (
+        not what.eni_ids and reason in (Reason.IAM_DENIED, Reason.EC2_THROTTLED)
+    )
 
 
 def _idle(eni: PoolEni) -> bool:

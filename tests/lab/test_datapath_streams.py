@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -31,6 +30,7 @@ SERVICES = ("netconf", "eni-manager", "ipam")
 NEVER = {"VPCCNI_NETCONF_REPAIR_INTERVAL": "600"}
 """Seconds between complete comparisons: what comes back was noticed when it went."""
 PROMISED_S = 1.0
+FIGHT_WINDOW_S = 60.0
 
 
 class World:
@@ -183,25 +183,35 @@ def damages(world: World) -> dict[str, tuple[str, str]]:
     return found
 
 
+def repaired_within(world: World, name: str, command: str, shows: str) -> float:
+    """Seconds until what the command took away is back, with all looks included."""
+    before = world.reads(shows)
+    assert before.strip(), f"{name}: {shows} shows nothing"
+    world.sh(command)
+    began = time.monotonic()
+    assert settles(lambda: world.reads(shows) == before), f"{name}: {before} -> {world.reads(shows)}"
+    return time.monotonic() - began
+
+
 def test_what_is_deleted_by_hand_comes_back_under_running_streams(world: World) -> None:
-    took: dict[str, float] = {}
-    with world.streams() as running:
+    """Every kind within a second. The machine may be busy: what took longer is deleted again after a minute without a fight."""
+    took: dict[str, list[float]] = {}
+    with world.streams() as running, PingStream(world.end0, world.end1) as ping:
         for name, (command, shows) in damages(world).items():
-            before = world.reads(shows)
-            assert before.strip(), f"{name}: {shows} shows nothing"
-            world.sh(command)
-            began = time.monotonic()
-            assert settles(lambda shows=shows, before=before: world.reads(shows) == before), (
-                f"{name}: {before} -> {world.reads(shows)}"
-            )
-            took[name] = time.monotonic() - began
+            took[name] = [repaired_within(world, name, command, shows)]
             alive = [stream.wait_rounds(2, 20) for stream in running]
             assert all(alive), f"{name}: {[stream.result for stream in running]}"
         seen = reach.udp([Probe(end, world.internet) for end in (world.end0, world.end1)], 3)
         assert {s.source for s in seen} == {world.lab.public()[world.node.address]}
-    print("\nseconds until repaired:", *(f"{name}: {seconds:.2f}" for name, seconds in took.items()), sep="\n  ")
-    # The machine may be busy; half of them are not slow by chance.
-    assert statistics.median(took.values()) < PROMISED_S, took
+        if any(seconds[0] > PROMISED_S for seconds in took.values()):
+            time.sleep(FIGHT_WINDOW_S)
+            for name, (command, shows) in damages(world).items():
+                if took[name][0] > PROMISED_S:
+                    took[name].append(repaired_within(world, name, command, shows))
+            assert all(stream.wait_rounds(2, 20) for stream in running)
+    assert ping.result.sent > 0 and len(ping.result.lost) < ping.result.sent / 10, ping.result
+    print("\nseconds until repaired:", *(f"{name}: {seconds}" for name, seconds in took.items()), sep="\n  ")
+    assert {name: seconds for name, seconds in took.items() if min(seconds) > PROMISED_S} == {}
 
 
 def test_settings_change_while_pods_run(world: World) -> None:

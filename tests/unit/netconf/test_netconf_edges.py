@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import errno
 
 import pytest
@@ -10,7 +11,7 @@ from vpccni_api.netconf.v1 import netconf_pb2 as pb
 from vpccni_api.reasons import Reason, ReasonError
 from vpccni_netconf import convert
 from vpccni_netconf.adapters import decode, encode, encode_links, errno_map
-from vpccni_netconf.domain.drift import Change, Interests, concerns, is_fight, latest
+from vpccni_netconf.domain.drift import Change, Interests, concerns, is_about, is_fight, latest
 from vpccni_netconf.domain.objects import Address, Link, LinkFacts, Neighbour, Observed, Route, Rule
 from vpccni_netconf.domain.ops import CreatePodLink, DeleteLink, Ensure, PurgeRules, Remove
 from vpccni_netconf.domain.spec import PodSpec
@@ -213,6 +214,16 @@ def test_only_the_last_word_on_a_link_counts() -> None:
     down, up = LinkFacts(9, "x", up=False), LinkFacts(9, "x")
     rule = Change(RULE, True)
     assert latest([Change(down, False), rule, Change(up, False)]) == [rule, Change(up, False)]
+
+
+def test_what_is_fought_over_is_told_from_everything_else() -> None:
+    rule, route = Rule(4, 512, 254, dst="10.0.0.7/32"), Route(254, "10.0.0.7/32", "eni1")
+    link = LinkFacts(7, "eni1", mtu=9001, up=False)
+    assert is_about(Change(rule, gone=True), rule) and is_about(Change(route, gone=False), route)
+    assert is_about(Change(link, gone=False), Link("eni1", mtu=9001))
+    assert not is_about(Change(link, gone=False), Link("eni2", mtu=9001))
+    assert not is_about(Change(rule, gone=True), dataclasses.replace(rule, priority=1536))
+    assert not is_about(Change(route, gone=True), rule)
 
 
 def test_a_fight_is_four_repairs_of_one_object_within_a_minute() -> None:

@@ -19,10 +19,12 @@ from vpccni_netconf.ports import Background, Kernel, Query
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PodsResult:
-    """``missing_links``: host links of listed pods that are not there (their pod is gone, or lost its interface)."""
+    """``missing_links``: host links of listed pods that are not there (their pod is gone, or lost its interface). ``eni_ids``:
+    secondary ENIs that are looked after."""
 
     changes: int
     missing_links: tuple[str, ...]
+    eni_ids: tuple[str, ...]
 
 
 def apply_pods(kernel: Kernel, desired: Desired, background: Background, specs: Sequence[PodSpec]) -> PodsResult:
@@ -52,7 +54,7 @@ def apply_pods(kernel: Kernel, desired: Desired, background: Background, specs: 
     if outcome.failures:
         raise outcome.failures[0][1]
     missing = tuple(spec.host_veth for spec in specs if spec.host_veth not in links)
-    return PodsResult(outcome.changes + len(leftovers), missing)
+    return PodsResult(outcome.changes + len(leftovers), missing, tuple(desired.enis))
 
 
 def _held(desired: Desired, spec: PodSpec, observed: Observed) -> HeldPod:

@@ -13,6 +13,7 @@ from vpccni_netconf.domain.drift import Interests
 from vpccni_netconf.domain.links import find_by_mac, trunk_link
 from vpccni_netconf.domain.objects import Link, Object, Observed, Sysctl
 from vpccni_netconf.domain.ops import kind as op_kind
+from vpccni_netconf.domain.ops import target
 from vpccni_netconf.domain.plan_eni import owned_by_eni, plan_eni
 from vpccni_netconf.domain.plan_host import owned_by_host, plan_host
 from vpccni_netconf.domain.plan_pod import links_of, owned_on_host, plan_pod_host, sysctls_of, tables_of
@@ -23,11 +24,13 @@ from vpccni_netconf.setup_pod import setup_pod
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Mended:
-    """``line``: the command. ``problem`` "": it worked."""
+    """``line``: the command. ``problem`` "": it worked. ``about``: the object in the host's namespace, or the host link of the
+    pod inside whose namespace it is; None: neither."""
 
     kind: str
     line: str
     problem: str = ""
+    about: Object | str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ def repair(kernel: Kernel, desired: Desired, *, sysctls_of_pods: Collection[str]
     ops = diff(wanted, observed, lambda item: any(owned(item) for owned in owners))
     outcome = kernel.host.attempt(ops)
     failed = {id(op): str(error) for op, error in outcome.failures}
-    mended += [Mended(op_kind(op), str(op), failed.get(id(op), "")) for op in ops]
+    mended += [Mended(op_kind(op), str(op), failed.get(id(op), ""), target(op)) for op in ops]
     links = {item.name: item for item in wanted if isinstance(item, Link) and item.name not in desired.pod_links}
     tables = frozenset(eni.table for eni in desired.enis.values())
     values = {item.path: item.value for item in wanted if isinstance(item, Sysctl) and item.path not in desired.sysctls}

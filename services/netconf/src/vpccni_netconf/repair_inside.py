@@ -28,7 +28,7 @@ def repair_inside(kernel: Kernel, desired: Desired, pods: Iterable[str]) -> tupl
             found += _repair(kernel, held)
         except ReasonError as error:
             if error.reason not in (Reason.NETNS_GONE, Reason.NETNS_INVALID):
-                found.append(Mended("link", f"{held.spec.ifname} of {held.spec.label}", str(error)))
+                found.append(Mended("link", f"{held.spec.ifname} of {held.spec.label}", str(error), name))
     return tuple(found)
 
 
@@ -44,4 +44,4 @@ def _repair(kernel: Kernel, held: HeldPod) -> Iterator[Mended]:
         ops = diff(wanted, observed, lambda _: False)
         failed = {id(op): str(error) for op, error in pod.attempt(ops).failures}
     for op in ops:
-        yield Mended(op_kind(op), f"{op} (inside {spec.label})", failed.get(id(op), ""))
+        yield Mended(op_kind(op), f"{op} (inside {spec.label})", failed.get(id(op), ""), spec.host_veth)

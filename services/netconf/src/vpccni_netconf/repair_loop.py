@@ -14,8 +14,17 @@ from typing import Final
 from vpccni_api.reasons import ReasonError
 from vpccni_kit import telemetry
 
-from vpccni_netconf.domain.drift import FIGHT_REPAIRS, FIGHT_WINDOW_S, Change, Interests, concerns, is_fight, latest
-from vpccni_netconf.domain.objects import LinkFacts, Route
+from vpccni_netconf.domain.drift import (
+    FIGHT_REPAIRS,
+    FIGHT_WINDOW_S,
+    Change,
+    Interests,
+    concerns,
+    is_about,
+    is_fight,
+    latest,
+)
+from vpccni_netconf.domain.objects import LinkFacts, Object, Route
 from vpccni_netconf.drift_events import DriftEvent
 from vpccni_netconf.ports import Events, SysctlValues
 from vpccni_netconf.repair import Mended, repair
@@ -24,8 +33,8 @@ from vpccni_netconf.service import Service
 log = logging.getLogger(__name__)
 GATHER_S: Final = 0.05
 """Events come in storms (`ip rule flush`): they are gathered this long and answered by one comparison."""
-_FIGHT_PAUSE_S: Final = 2.0
-"""Least time between repairs while something keeps undoing them."""
+FIGHT_PAUSE_S: Final = 2.0
+"""Least time between repairs of what something keeps undoing; all else is put right at once."""
 _SYSCTL_PODS: Final = 25
 """Pods whose sysctls are read in one complete comparison."""
 _FILTER_TICK_S: Final = 0.5
@@ -48,9 +57,10 @@ class Watcher:
         self._service = service
         self._interval = interval
         self._dirty = asyncio.Event()
+        self._urgent = asyncio.Event()
         self._interests = Interests({}, frozenset())
         self._repaired_at: dict[str, deque[float]] = {}
-        self._fights: set[str] = set()
+        self._fights: dict[str, Object | str | None] = {}
         self._failed: set[str] = set()
         self._hears_ipv6 = False
         self._turn = 0
@@ -62,12 +72,12 @@ class Watcher:
 
     def look_again(self) -> None:
         """Compare soon."""
+        self._urgent.set()
         self._dirty.set()
 
-    @property
-    def pause(self) -> float:
-        """Seconds to wait before a repair."""
-        return _FIGHT_PAUSE_S if self._fights else GATHER_S
+    def fought_over(self) -> frozenset[Object | str | None]:
+        """What something keeps undoing: objects of the host's namespace, and host links of pods for what is inside theirs."""
+        return frozenset(self._fights.values())
 
     def is_watched(self, link: str) -> bool:
         """True of links whose settings matter."""
@@ -82,8 +92,9 @@ class Watcher:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout_at(due):
                         await self._dirty.wait()
-                        await asyncio.sleep(self.pause)
+                        await when_due(self._urgent)
                 self._dirty.clear()
+                self._urgent.clear()
                 whole = loop.time() >= due
                 if whole:
                     due = loop.time() + self._interval
@@ -105,7 +116,11 @@ class Watcher:
         loop.add_reader(self._events.fileno(), self._wake)
         if any(isinstance(change.item, LinkFacts) and not change.gone for change in changes):
             self._service.link_changed.changed()
-        if lost or any(self._concerns(change) for change in latest(changes)):
+        ours = [change for change in latest(changes) if self._concerns(change)]
+        if lost or ours:
+            fights = self._fights.values()
+            if lost or not all(any(isinstance(f, Object) and is_about(c, f) for f in fights) for c in ours):
+                self._urgent.set()
             self._dirty.set()
 
     def _concerns(self, change: Change) -> bool:
@@ -159,7 +174,7 @@ class Watcher:
             if not is_fight(tuple(moments), now):
                 self._publish(item, "repaired", item.line)
             elif item.line not in self._fights:
-                self._fights.add(item.line)
+                self._fights[item.line] = item.about
                 self._publish(item, "fight", f"something keeps undoing: {item.line}")
         self._forget(now)
 
@@ -167,7 +182,7 @@ class Watcher:
         quiet = [line for line, moments in self._repaired_at.items() if now - moments[-1] > FIGHT_WINDOW_S]
         for line in quiet:
             del self._repaired_at[line]
-            self._fights.discard(line)
+            self._fights.pop(line, None)
 
     def _publish(self, item: Mended, action: str, message: str) -> None:
         about = {"vpccni.kind": item.kind, "vpccni.object": item.line, "vpccni.action": action}
@@ -187,7 +202,7 @@ class Watcher:
             in_a_row = in_a_row + 1 if self._sysctls.strayed(wanted) else 0
             if in_a_row:
                 self._sysctls_strayed = True
-                self._dirty.set()
+                self.look_again()
 
     async def watch_filter(self) -> None:
         """The kernel tells of no change of iptables rules: a number that changes with them is looked at instead."""
@@ -210,6 +225,14 @@ class Watcher:
                 await service.health.up("datapath")
             checked_at = time.monotonic()
             pause = (_spent_by_tools() - cost) * _FILTER_COST_FACTOR
+
+
+async def when_due(urgent: asyncio.Event) -> None:
+    """Waits until a repair is due: at once, or after a pause when it is only about what is fought over."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(FIGHT_PAUSE_S):
+            await urgent.wait()
+    await asyncio.sleep(GATHER_S)
 
 
 def _sysctl_pause(in_a_row: int) -> float:

@@ -124,7 +124,7 @@ class NetconfServicer(netconf_pb2_grpc.NetconfServicer):
         service = self._service
         specs = [convert.pod_spec(pod) for pod in request.pods]
         done = await service.kernel_thread.run(apply_pods, service.kernel, service.desired, service.background, specs)
-        return pb.ApplyPodsResponse(changes=done.changes, missing_links=done.missing_links)
+        return pb.ApplyPodsResponse(changes=done.changes, missing_links=done.missing_links, eni_ids=done.eni_ids)
 
     async def Observe(self, request: pb.ObserveRequest, context: Context) -> pb.ObserveResponse:
         service = self._service

@@ -16,7 +16,7 @@ from vpccni_netconf.domain.drift import Change, concerns_inside, latest
 from vpccni_netconf.domain.plan_pod import plan_pod_inside
 from vpccni_netconf.ports import Kernel, NetnsNames, PodEvents
 from vpccni_netconf.repair_inside import repair_inside
-from vpccni_netconf.repair_loop import GATHER_S, Watcher
+from vpccni_netconf.repair_loop import GATHER_S, Watcher, when_due
 from vpccni_netconf.service import Service
 
 _TICK_S: Final = 0.5
@@ -34,12 +34,15 @@ class InsideWatcher:
         self._events = events
         self._names = names
         self._dirty = asyncio.Event()
+        self._urgent = asyncio.Event()
         self._strayed: set[str] = set()
         self._deaf: set[tuple[str, str]] = set()
 
     def look_into(self, pods: Iterable[str]) -> None:
         """Soon. ``pods``: their host links."""
         self._strayed.update(pods)
+        if self._strayed - self._watcher.fought_over():
+            self._urgent.set()
         if self._strayed:
             self._dirty.set()
 
@@ -56,7 +59,7 @@ class InsideWatcher:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_TICK_S):
                         await self._dirty.wait()
-                        await asyncio.sleep(self._watcher.pause)
+                        await when_due(self._urgent)
                 await self._keep_up()
                 await self._mend()
         finally:
@@ -118,10 +121,10 @@ class InsideWatcher:
 
     async def _mend(self) -> None:
         self._dirty.clear()
+        self._urgent.clear()
         pods = sorted(self._strayed)[:_AT_ONCE]
         self._strayed.difference_update(pods)
-        if self._strayed:
-            self._dirty.set()
+        self.look_into(())
         if not pods:
             return
         service = self._service

@@ -83,6 +83,13 @@ def concerns_inside(change: Change, wanted: Sequence[Object]) -> bool:
             )
 
 
+def is_about(change: Change, item: Object) -> bool:
+    """True when the change is one of this object itself."""
+    if isinstance(change.item, LinkFacts):
+        return isinstance(item, Link) and item.name == change.item.name
+    return change.item == item
+
+
 def not_replaced(wanted: Sequence[Object], observed: Observed) -> tuple[Object, ...]:
     """``wanted`` without routes in whose place somebody put another one. Inside its own namespace a pod that may change routes
     (a VPN, a proxy) does so on purpose; what was only deleted comes back."""

@@ -112,6 +112,15 @@ def kind(op: Op) -> str:
             return "link"
 
 
+def target(op: Op) -> Object | None:
+    """The object that an op is about, if it is one."""
+    match op:
+        case Ensure(item) | Remove(item) | PurgeRules(item):
+            return item
+        case CreatePodLink() | DeleteLink():
+            return None
+
+
 def command(verb: str, target: Object) -> str:
     family = getattr(target, "family", 4)
     return f"{verb} {target}" if family == 4 else f"{verb.replace('ip ', 'ip -6 ', 1)} {target}"

@@ -232,12 +232,14 @@ class ApplyPodsRequest(_message.Message):
     def __init__(self, pods: _Optional[_Iterable[_Union[PodSpec, _Mapping]]] = ...) -> None: ...
 
 class ApplyPodsResponse(_message.Message):
-    __slots__ = ("changes", "missing_links")
+    __slots__ = ("changes", "missing_links", "eni_ids")
     CHANGES_FIELD_NUMBER: _ClassVar[int]
     MISSING_LINKS_FIELD_NUMBER: _ClassVar[int]
+    ENI_IDS_FIELD_NUMBER: _ClassVar[int]
     changes: int
     missing_links: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, changes: _Optional[int] = ..., missing_links: _Optional[_Iterable[str]] = ...) -> None: ...
+    eni_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, changes: _Optional[int] = ..., missing_links: _Optional[_Iterable[str]] = ..., eni_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ObserveRequest(_message.Message):
     __slots__ = ("veth_prefix",)

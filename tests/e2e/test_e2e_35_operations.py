@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,6 +33,25 @@ def test_vpccni(cluster: Cluster) -> None:
         vpccni(cluster, name, "verify")
         web = next(item for item in release.ready_pods(cluster, "web") if item["spec"]["nodeName"] == node)
         assert web["status"]["podIP"] in vpccni(cluster, name, "explain", "pod", f"default/{web['metadata']['name']}")
+
+
+def test_kubectl_plugin(cluster: Cluster, tmp_path: Path) -> None:
+    """kubectl vpccni: explain pod, status, top of both nodes, a support bundle with the logs of each container"""
+    web = release.ready_pods(cluster, "web")[0]
+    address = web["status"]["podIP"]
+    assert address in cluster.kubectl_vpccni("explain", "pod", f"default/{web['metadata']['name']}")
+    nodes = json.loads(cluster.kubectl_vpccni("top", "nodes", "--output", "json"))["nodes"]
+    held = {node["node"]: node["assigned"] for node in nodes}
+    assert held == {node: len(release.ipam_json(cluster, node)["allocations"]) for node in WORKERS}
+    status = json.loads(cluster.kubectl_vpccni("--node", WORKERS[0], "status", "--output", "json"))
+    assert status["assigned"] == held[WORKERS[0]]
+    directory = tmp_path / "bundle"
+    cluster.kubectl_vpccni("bundle", str(directory))
+    for node in WORKERS:
+        with tarfile.open(directory / f"{node}.tar.gz") as archive:
+            assert any(name.endswith("manifest.json") for name in archive.getnames()), archive.getnames()
+        for service in release.SERVICES:
+            assert (directory / f"{node}-{service}.log").stat().st_size > 0, (node, service)
 
 
 def test_metrics_helper(cluster: Cluster) -> None:

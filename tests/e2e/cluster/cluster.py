@@ -157,6 +157,10 @@ class Cluster:
         """As cluster-admin. Raises CommandError."""
         return self._on_control("kubectl", "--request-timeout=20s", *arguments, stdin=stdin, timeout=timeout)
 
+    def kubectl_vpccni(self, *arguments: str, timeout: float = 120.0) -> str:
+        """The kubectl plugin, found on the PATH as a user has it. Raises CommandError."""
+        return self._on_control("kubectl", "vpccni", *arguments, timeout=timeout)
+
     def helm(self, *arguments: str, version: int = 3, timeout: float = 300.0) -> str:
         """Raises CommandError."""
         return self._on_control("helm" if version == 3 else f"helm{version}", *arguments, timeout=timeout)
@@ -165,7 +169,8 @@ class Cluster:
         config = self.control.pki.kubeconfig("admin")
         home = STATE / "home"
         home.mkdir(exist_ok=True)
-        env = os.environ | {"KUBECONFIG": str(config), "HOME": str(home)}
+        path = f"{parts.BIN}:{parts.REPO / 'deploy/cli'}:{os.environ['PATH']}"
+        env = os.environ | {"KUBECONFIG": str(config), "HOME": str(home), "PATH": path}
         place = ("nsenter", f"--net={namespaces.path(LAB, CONTROL)}")
         return run(*place, parts.BIN / program, *arguments, stdin=stdin, env=env, timeout=timeout)
 

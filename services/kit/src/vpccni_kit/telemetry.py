@@ -48,6 +48,9 @@ class _LightSpan:
     def fail(self, reason: str, message: str) -> None:
         """Dropped."""
 
+    def end(self) -> None:
+        """Nothing to export."""
+
 
 SLOW_S: Final = 1.0
 """Seconds from which a span counts as slow."""
@@ -117,33 +120,32 @@ def span(
 
     ``undecided``: nobody has sampled the parent's trace yet; our sampler does.
     """
-    remote = parent or current_traceparent()
-    made: Span
-    if _backend is None or not _backend.exporting:
-        known = parse_traceparent(remote)
-        trace_id = known[0] if known else secrets.token_hex(16)
-        made = _LightSpan(f"00-{trace_id}-{secrets.token_hex(8)}-01")
-        token = _current.set(made)
-        try:
-            yield made
-        finally:
-            _current.reset(token)
-        return
-    if undecided:
-        remote = _backend.begin(remote)
-    with _backend.span(name, remote, attributes or {}, links, server=server, client=client) as made:
-        token = _current.set(made)
-        try:
-            yield made
-        except asyncio.CancelledError:
-            made.fail(str(Reason.DEADLINE_EXCEEDED), "the caller gave up")
-            raise
-        except BaseException as error:
-            reason: Any = getattr(error, "reason", type(error).__name__)
-            made.fail(str(reason), str(error))
-            raise
-        finally:
-            _current.reset(token)
+    made: Span = (
+        _backend.start(
+            name, parent or _current.get(), attributes, links, server=server, client=client, undecided=undecided
+        )
+        if _backend is not None and _backend.exporting
+        else _light(parent or current_traceparent())
+    )
+    token = _current.set(made)
+    try:
+        yield made
+    except asyncio.CancelledError:
+        made.fail(str(Reason.DEADLINE_EXCEEDED), "the caller gave up")
+        raise
+    except BaseException as error:
+        reason: Any = getattr(error, "reason", type(error).__name__)
+        made.fail(str(reason), str(error))
+        raise
+    finally:
+        _current.reset(token)
+        made.end()
+
+
+def _light(parent: str) -> _LightSpan:
+    known = parse_traceparent(parent)
+    trace_id = known[0] if known else secrets.token_hex(16)
+    return _LightSpan(f"00-{trace_id}-{secrets.token_hex(8)}-01")
 
 
 def record(
@@ -151,4 +153,4 @@ def record(
 ) -> None:
     """Exports a finished span on behalf of a process that cannot (the plugin): its identity is ``traceparent``."""
     if _backend is not None and _backend.exporting:
-        _backend.record(name, traceparent, parent, start_ns, end_ns, attributes, failed)
+        _backend.record(name, traceparent, parent, start_ns, end_ns, attributes, failed, _current.get())

@@ -113,7 +113,7 @@ class ModelNetconf(netconf_pb2_grpc.NetconfServicer):
         listed = {pod.host_veth: pod for pod in request.pods}
         missing = [name for name in listed if name not in self.pods]
         self.pods = {name: pod for name, pod in listed.items() if name in self.pods}
-        return net.ApplyPodsResponse(missing_links=missing)
+        return net.ApplyPodsResponse(missing_links=missing, eni_ids=list(self.enis))
 
     async def Observe(self, request: Any, context: Any) -> Any:
         pods = [
@@ -149,6 +149,7 @@ class ModelEniManager(eni_pb2_grpc.EniManagerServicer):
         self.profiles: list[Any] = []
         self.released: list[str] = []
         self.stale: Any = None
+        self.ec2_error: ReasonError | None = None
         self.release_hangs = False
         self.bad_settings: dict[str, str] = {}
         self.vpc_cidrs = ["10.0.0.0/16"]
@@ -212,6 +213,8 @@ class ModelEniManager(eni_pb2_grpc.EniManagerServicer):
 
     async def Inventory(self, request: Any, context: Any) -> Any:
         self.calls.append("Inventory:EC2" if request.source == eni.EC2 else "Inventory:IMDS")
+        if request.source == eni.EC2 and self.ec2_error is not None:
+            raise self.ec2_error
         if request.source != eni.EC2 and self.stale is not None:
             return self.stale
         return self.inventory(request.source or eni.IMDS)

@@ -411,6 +411,30 @@ def test_netconf_back_is_told_everything_and_dels_meanwhile_are_carried_out() ->
     run(body)
 
 
+@pytest.mark.parametrize("ec2", [True, False], ids=["EC2 says so", "IMDS says so"])
+def test_netconf_loses_an_eni_that_went_while_ipam_was_away(ec2: bool) -> None:
+    """Not on IMDS's word alone."""
+
+    async def body(world: World) -> None:
+        for n in range(10):
+            await world.address(f"p{n}")
+        assert "eni-1" in world.netconf.enis
+        await world.kill()
+        world.manager.enis, world.manager.max_enis = world.manager.enis[:1], 1
+        world.manager.ec2_error = None if ec2 else ReasonError(Reason.EC2_UNREACHABLE, "no way there")
+        world.netconf.calls.clear()
+        await world.start()
+
+        async def told_twice() -> bool:
+            return world.netconf.calls.count("ApplyPods") == 2
+
+        await until(told_twice, world.log)
+        assert ("RemoveEni" in world.netconf.calls) is ec2
+        assert ("eni-1" in world.netconf.enis) is not ec2
+
+    run(body, MAX_ENI="2")
+
+
 def test_an_add_outdoes_the_queued_del_of_the_same_pod_interface() -> None:
     async def body(world: World) -> None:
         await world.address("a")

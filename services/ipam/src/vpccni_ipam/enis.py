@@ -48,6 +48,13 @@ class Enis:
         self._failed: dict[str, _Failed] = {}
         self.unmanaged = 0
         self.generation = 0
+        self.ec2_heard = False
+        """True once EC2, which alone knows all ENIs, has said what there is."""
+
+    @property
+    def eni_ids(self) -> frozenset[str]:
+        """All of the pool."""
+        return frozenset(self._owner.pool.enis)
 
     async def take_over(self, inventory: Inventory) -> Changes:
         """Takes in everything that an EC2 inventory has and the pool has not: addresses of known ENIs at once, new ENIs
@@ -74,6 +81,7 @@ class Enis:
     def mark(self, inventory: Inventory) -> None:
         """Takes over what EC2's tags say of known ENIs: IMDS knows none."""
         pool = self._owner.pool
+        self.ec2_heard = self.ec2_heard or inventory.source is Source.EC2
         for eni in inventory.enis if inventory.source is Source.EC2 else ():
             known = pool.enis.get(eni.eni_id)
             if known is None or _marks(known.facts) == _marks(eni):

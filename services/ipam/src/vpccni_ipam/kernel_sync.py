@@ -64,14 +64,27 @@ class KernelSync:
             log.warning("VPC CIDRs are not applied yet: %s", error, extra={"reason": str(error.reason)})
 
     async def pods(self) -> None:
-        """Sends the complete set of pods; of one host link the newest (an older sandbox's DEL may be on its way). Raises ReasonError."""
+        """Sends the complete set of pods; of one host link the newest (an older sandbox's DEL may be on its way). ENIs that netconf
+        still has and nobody else are removed there. Raises ReasonError."""
         async with self._gate.all_pods():
             newest: dict[str, Assignment] = {}
             for item in sorted((*self._pools.assignments(), *self.branches()), key=lambda a: a.assigned_unix_ns):
                 newest[item.wiring.host_veth] = item
-            missing = await self._netconf.apply_pods(newest.values(), TIMEOUT_S)
-        if missing:
-            log.warning("pods without a host link", extra={"links": list(missing)})
+            applied = await self._netconf.apply_pods(newest.values(), TIMEOUT_S)
+        if applied.missing_links:
+            log.warning("pods without a host link", extra={"links": list(applied.missing_links)})
+        await self._remove_enis(applied.eni_ids)
+
+    async def _remove_enis(self, netconf_has: Iterable[str]) -> None:
+        """ENIs that went while ipam was away. Every ENI is in its pool before netconf hears of it, so one that is in none now
+        is no more; but only EC2 knows all there are."""
+        cards = tuple(self._enis())
+        if not all(enis.ec2_heard for enis in cards):
+            return
+        known = frozenset[str]().union(*(enis.eni_ids for enis in cards))
+        for eni_id in set(netconf_has) - known:
+            log.warning("ENI %s went while ipam was away", eni_id, extra={"eni": eni_id})
+            await self._netconf.remove_eni(eni_id, "", 0, TIMEOUT_S)
 
     async def everything(self) -> None:
         """Raises ReasonError."""

@@ -62,6 +62,14 @@ class Drift:
     message: str
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class PodsApplied:
+    """``missing_links``: host links of pods that are not there. ``eni_ids``: secondary ENIs that netconf looks after."""
+
+    missing_links: tuple[str, ...]
+    eni_ids: tuple[str, ...]
+
+
 class Netconf(Protocol):
     """The kernel. An Assignment says all there is to say about a pod interface."""
 
@@ -73,7 +81,7 @@ class Netconf(Protocol):
     async def setup_pod(self, item: Assignment, timeout: float) -> None: ...
     async def teardown_pod(self, item: Assignment, timeout: float) -> None: ...
     async def check_pod(self, item: Assignment, timeout: float) -> tuple[str, ...]: ...
-    async def apply_pods(self, items: Iterable[Assignment], timeout: float) -> tuple[str, ...]: ...
+    async def apply_pods(self, items: Iterable[Assignment], timeout: float) -> PodsApplied: ...
     async def observe(self, veth_prefix: str, timeout: float) -> Observed: ...
     def watch_drift(self) -> AsyncIterator[Drift]: ...
 

@@ -13,7 +13,7 @@ from vpccni_ipam.domain.egress import Egress
 from vpccni_ipam.domain.model import Assignment, Branch, EniFacts, NodeFacts
 from vpccni_ipam.domain.restore import ObservedPod
 from vpccni_ipam.egress_links import egress_ip
-from vpccni_ipam.ports import Drift, HostSpec, Observed
+from vpccni_ipam.ports import Drift, HostSpec, Observed, PodsApplied
 
 
 def pod_spec(item: Assignment) -> pb.PodSpec:
@@ -114,10 +114,10 @@ class NetconfClient:
         reply = await self._channel.call(self._stub.CheckPod, pb.CheckPodRequest(pod=pod_spec(item)), timeout)
         return tuple(reply.differences)
 
-    async def apply_pods(self, items: Iterable[Assignment], timeout: float) -> tuple[str, ...]:
+    async def apply_pods(self, items: Iterable[Assignment], timeout: float) -> PodsApplied:
         request = pb.ApplyPodsRequest(pods=[pod_spec(item) for item in items])
         reply = await self._channel.call(self._stub.ApplyPods, request, timeout)
-        return tuple(reply.missing_links)
+        return PodsApplied(tuple(reply.missing_links), tuple(reply.eni_ids))
 
     async def observe(self, veth_prefix: str, timeout: float) -> Observed:
         reply = await self._channel.call(self._stub.Observe, pb.ObserveRequest(veth_prefix=veth_prefix), timeout)

@@ -273,7 +273,7 @@ class ModelEniManager(eni_pb2_grpc.EniManagerServicer):
                 while self.generation == seen:
                     await self._changed.wait()
             seen = self.generation
-            yield self.inventory(eni.EC2)
+            yield self.inventory(eni.EC2 if self.ec2_error is None else eni.IMDS)
 
 
 class Leaf:

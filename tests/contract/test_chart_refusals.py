@@ -8,6 +8,7 @@ import pytest
 from vpccni_api.reasons import ReasonError
 from vpccni_chart import manifest
 from vpccni_eni_manager import settings as eni_manager
+from vpccni_ipam import load_settings
 from vpccni_ipam import settings as ipam
 from vpccni_kit.settings import read
 
@@ -71,7 +72,7 @@ def test_all_of_them_at_once() -> None:
 @pytest.mark.parametrize("env", COMBINATIONS)
 def test_impossible_combinations_in_ipam_s_words(env: dict[str, str]) -> None:
     with pytest.raises(ReasonError) as refusal:
-        ipam.load(env)
+        load_settings.load(env)
     by_schema, by_templates = refused({"env": env}), refused({"env": env}, "--skip-schema-validation")
     for message in refusal.value.message.split("; "):
         assert f"missing property '{message}'" in by_schema

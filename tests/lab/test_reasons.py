@@ -426,7 +426,7 @@ ROWS: Final = {
     Reason.STORE_FAILED: Row(no_room_for_the_checkpoint),
     Reason.STORE_CORRUPT: Row(corrupt_checkpoint, ("log",)),  # nothing fails: state is rebuilt from the kernel
     Reason.CONFIG_INVALID: Row(bad_setting, ("metric", "log", "event")),
-    Reason.VERSION_SKEW: Row(far_version, NO_EVENT),  # refused before the pod is looked at
+    Reason.VERSION_SKEW: Row(far_version),
     Reason.UNKNOWN_POD: Row(unknown_pod, NO_EVENT),  # CHECK
     Reason.POD_BUSY: Row(same_pod_twice, NO_EVENT),
     Reason.REQUEST_INVALID: Row(bad_request, NO_EVENT),

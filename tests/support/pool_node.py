@@ -8,9 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import importlib.util
 import pathlib
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
@@ -20,13 +18,7 @@ from vpccni_lab.ec2 import limits
 from vpccni_lab.ec2.model import Ec2
 from vpccni_lab.ec2.records import Eni
 from vpccni_lab.ec2.timing import Timings
-
-_path = pathlib.Path(__file__).parents[1] / "wire/ipam_harness.py"
-_spec = importlib.util.spec_from_file_location("ipam_harness", _path)
-assert _spec is not None and _spec.loader is not None
-harness = sys.modules.setdefault("ipam_harness", importlib.util.module_from_spec(_spec))
-if not hasattr(harness, "World"):
-    _spec.loader.exec_module(harness)
+from wire_ipam import harness
 
 FAST = {"IP_COOLDOWN_PERIOD": "0", "VPCCNI_SHRINK_PACE": "1"}
 AGE_S = 3600.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
 import os
 import pathlib
@@ -15,14 +14,7 @@ import pytest
 from vpccni_api.ipam.v1 import ipam_pb2 as pb
 from vpccni_api.reasons import Reason, ReasonError
 from vpccni_cli.text import WIDTH
-
-_path = pathlib.Path(__file__).with_name("ipam_harness.py")
-_spec = importlib.util.spec_from_file_location("ipam_harness", _path)
-assert _spec is not None and _spec.loader is not None
-harness = sys.modules.setdefault("ipam_harness", importlib.util.module_from_spec(_spec))
-if not hasattr(harness, "World"):
-    _spec.loader.exec_module(harness)
-World, run = harness.World, harness.run
+from wire_ipam import World, run, until
 
 pytestmark = pytest.mark.wire
 
@@ -90,7 +82,7 @@ def test_why_a_pod_has_no_address() -> None:
             except ReasonError:
                 return False
 
-        await harness.until(failed, world.log)
+        await until(failed, world.log)
         said = await asked_json(world, "explain", "pod", "default/web", status=1)
         assert said["interfaces"] == [] and said["causes"][-1]["reason"] == "IAM_DENIED"
         text = await asked(world, "status", status=1)
@@ -100,6 +92,18 @@ def test_why_a_pod_has_no_address() -> None:
         assert growth["ok"] is False and growth["detail"].startswith("IAM_DENIED: ") and growth["cure"]
 
     run(body, started=False)
+
+
+def test_doctor_names_malformed_settings_of_ipam() -> None:
+    async def body(world: World) -> None:
+        doctor = await asked_json(world, "doctor", "--root", str(world.path), "--proc", str(world.path), status=1)
+        found = {item["check"]: item for item in doctor["checks"]}
+        told = found["setting WARM_ENI_TARGET"]
+        assert told["ok"] is False and told["cure"]
+        assert told["detail"].startswith("ipam: WARM_ENI_TARGET='many': ")
+        assert not any(name.startswith("setting ") for name in found.keys() - {"setting WARM_ENI_TARGET"})
+
+    run(body, WARM_ENI_TARGET="many")
 
 
 def test_a_full_node_is_told_as_the_limit_of_its_instance() -> None:

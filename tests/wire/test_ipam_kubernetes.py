@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
-import pathlib
-import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -15,15 +12,7 @@ from kube_standin import CNI_NODES, ENI_CONFIGS, NODES, Api
 from vpccni_api.reasons import Reason, ReasonError
 from vpccni_cli.commands import status
 from vpccni_cli.node import Node
-
-_path = pathlib.Path(__file__).with_name("ipam_harness.py")
-_spec = importlib.util.spec_from_file_location("ipam_harness", _path)
-assert _spec is not None and _spec.loader is not None
-harness = sys.modules.setdefault("ipam_harness", importlib.util.module_from_spec(_spec))
-if not hasattr(harness, "World"):
-    _spec.loader.exec_module(harness)
-World: Any = harness.World
-until = harness.until
+from wire_ipam import World, harness, until
 
 pytestmark = pytest.mark.wire
 NODE = f"{NODES}/node-1"
@@ -186,6 +175,21 @@ def test_a_failed_add_is_an_event_of_the_pod() -> None:
         assert {e["regarding"]["name"] for e in events(api)} == {"late", "other"}
 
     run(body, found=node(pods=4), WARM_IP_TARGET="1")
+
+
+def test_an_add_of_a_plugin_too_far_from_our_version_is_an_event_of_the_pod() -> None:
+    async def body(world: World, api: Api) -> None:
+        error = await refused(world.add("late", plugin_version="9.9.0"))
+
+        async def there() -> bool:
+            return bool(events(api))
+
+        await until(there, world.log)
+        (event,) = events(api)
+        assert (event["reason"], event["note"]) == ("VERSION_SKEW", error.message)
+        assert event["regarding"]["name"] == "late"
+
+    run(body)
 
 
 def test_malformed_settings_and_missing_permissions_are_events_of_the_own_pod() -> None:

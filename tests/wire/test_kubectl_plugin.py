@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
 import os
 import pathlib
@@ -12,14 +11,7 @@ import sys
 import tarfile
 
 import pytest
-
-_path = pathlib.Path(__file__).with_name("ipam_harness.py")
-_spec = importlib.util.spec_from_file_location("ipam_harness", _path)
-assert _spec is not None and _spec.loader is not None
-harness = sys.modules.setdefault("ipam_harness", importlib.util.module_from_spec(_spec))
-if not hasattr(harness, "World"):
-    _spec.loader.exec_module(harness)
-World, run = harness.World, harness.run
+from wire_ipam import World, run
 
 pytestmark = pytest.mark.wire
 _FOLDER = pathlib.Path(__file__).parents[2] / "deploy/cli"

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import html.parser
-import importlib.util
 import json
-import pathlib
 import shutil
 import subprocess
-import sys
 import tempfile
 import urllib.request
 from typing import Any
@@ -18,14 +15,7 @@ import pytest
 from vpccni_api.eni.v1 import eni_pb2
 from vpccni_api.ipam.v1 import ipam_pb2 as pb
 from vpccni_api.reasons import Reason, ReasonError
-
-_path = pathlib.Path(__file__).with_name("ipam_harness.py")
-_spec = importlib.util.spec_from_file_location("ipam_harness", _path)
-assert _spec is not None and _spec.loader is not None
-harness = sys.modules.setdefault("ipam_harness", importlib.util.module_from_spec(_spec))
-if not hasattr(harness, "World"):
-    _spec.loader.exec_module(harness)
-World, run = harness.World, harness.run
+from wire_ipam import World, run, until
 
 pytestmark = pytest.mark.wire
 _BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
@@ -84,7 +74,7 @@ def test_the_page_shows_pods_and_failures_and_fetches_nothing() -> None:
         async def failed() -> Any:
             return (await world.inspect()).growth.last_reason
 
-        await harness.until(failed, world.log)
+        await until(failed, world.log)
         traced = pb.AddPodRequest(
             key=pb.PodInterface(network_name="aws-cni", container_id="c-traced", ifname="eth0"),
             pod=pb.PodIdentity(namespace="default", name="traced", uid="u"),

@@ -20,6 +20,7 @@ _IPAM: dict[str, Any] = {
     "free": 3,
     "quarantined": 0,
     "pending_dels": 0,
+    "bad_settings": {},
 }
 _NETCONF: dict[str, Any] = {"packet_filter_backend": "nftables", "packet_filter_problem": "", "bad_settings": {}}
 
@@ -36,6 +37,7 @@ def failed(findings: Iterator[Finding]) -> dict[str, Finding]:
         ({"growth": {"last_reason": "SUBNET_FULL", "last_message": "m"}}, "growth"),
         ({"quarantined": 2}, "quarantine"),
         ({"pending_dels": 5}, "queued DELs"),
+        ({"bad_settings": {"X": "'a': not an integer"}}, "setting X"),
     ],
 )
 def test_ipam(changes: dict[str, Any], check: str) -> None:

@@ -26,6 +26,7 @@ from vpccni_ipam.domain.pool import Pool
 from vpccni_ipam.domain.reconcile import additions, compare, differs
 from vpccni_ipam.domain.restore import ObservedPod, other_keys, rebuild, split_stale, with_wiring
 from vpccni_ipam.domain.result import CniResult, ResultInterface, ResultIp, compose, kept_facts
+from vpccni_ipam.load_settings import load
 
 NOW = Moment(1000.0, 1_700_000_000.0)
 KEY = PodKey("aws-cni", "0a1b", "eth0")
@@ -271,17 +272,17 @@ IMPOSSIBLE = [
 @pytest.mark.parametrize(("environ", "texts"), IMPOSSIBLE)
 def test_combinations_that_cannot_work_are_all_named(environ: dict[str, str], texts: list[str]) -> None:
     with pytest.raises(ReasonError) as caught:
-        settings.load(environ)
+        load(environ)
     assert caught.value.reason is Reason.CONFIG_INVALID
     for text in texts:
         assert text in caught.value.message
 
 
 def test_defaults_and_malformed_values() -> None:
-    plain = settings.load({})
+    plain = load({})
     assert (plain.targets.warm_eni, plain.targets.warm_ip, plain.targets.prefixes) == (1, 0, False)
     assert plain.host.connmark == 0x80 and plain.host.veth_prefix == "eni" and plain.host.eni_mtu == 9001
-    odd = settings.load(
+    odd = load(
         {
             "WARM_ENI_TARGET": "many",
             "WARM_IP_TARGET": "-5",
@@ -303,8 +304,8 @@ def test_defaults_and_malformed_values() -> None:
 
 
 def test_the_checkpoints_path_can_be_moved_by_either_name() -> None:
-    assert settings.load({"AWS_VPC_K8S_CNI_BACKING_STORE": "/a"}).checkpoint == "/a"
-    assert settings.load({"AWS_VPC_K8S_CNI_BACKING_STORE": "/a", "VPCCNI_CHECKPOINT": "/b"}).checkpoint == "/b"
+    assert load({"AWS_VPC_K8S_CNI_BACKING_STORE": "/a"}).checkpoint == "/a"
+    assert load({"AWS_VPC_K8S_CNI_BACKING_STORE": "/a", "VPCCNI_CHECKPOINT": "/b"}).checkpoint == "/b"
 
 
 def test_every_variable_is_declared_once() -> None:

@@ -18,6 +18,7 @@ def ipam(found: Mapping[str, Any]) -> Iterator[Finding]:
     yield _growth(found)
     yield _quarantine(found)
     yield _pending(found)
+    yield from bad_settings("ipam", found["bad_settings"])
 
 
 def _growth(found: Mapping[str, Any]) -> Finding:

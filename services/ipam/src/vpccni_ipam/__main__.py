@@ -39,6 +39,7 @@ from vpccni_ipam.keeper import NodeChores
 from vpccni_ipam.kernel_sync import KernelSync
 from vpccni_ipam.kubernetes_edge import KubernetesEdge
 from vpccni_ipam.leaf_connections import EniManagerConnection, NetconfConnection
+from vpccni_ipam.load_settings import IpamSettings, load
 from vpccni_ipam.make_card import MakeCard
 from vpccni_ipam.pages import Pages
 from vpccni_ipam.pod_eni import Add, OwnPods, PodEni
@@ -59,7 +60,7 @@ _STARTED: Final = time.monotonic()
 class Ipam:
     """The process's parts, made once and joined here."""
 
-    def __init__(self, config: s.IpamSettings, life: lifecycle.Lifecycle) -> None:
+    def __init__(self, config: IpamSettings, life: lifecycle.Lifecycle) -> None:
         values, clock = config.values, SystemClock()
         self.config, self.values, self.life = config, values, life
         self.metrics, self.tally = Metrics("ipam"), Tally()
@@ -112,7 +113,9 @@ class Ipam:
             veth_prefix=values[s.VETHPREFIX],
             node_name=values[s.MY_NODE_NAME],
             settings_text=values.as_text(),
+            bad_settings={bad.name: str(bad) for bad in config.bad},
             counted=self.tally.asked,
+            add_refused=self.edge.add_failed,
             recent=self.recent,
             figures=self._figures,
         )
@@ -282,7 +285,7 @@ class Ipam:
 
 
 async def start(life: lifecycle.Lifecycle) -> None:
-    config = s.load(os.environ)
+    config = load(os.environ)
     await Ipam(config, life).start()
 
 

@@ -14,6 +14,7 @@ from vpccni_ipam.domain.checkpoint import Ledger
 from vpccni_ipam.domain.model import Assignment
 from vpccni_ipam.domain.pool import Pool
 from vpccni_ipam.kubernetes_edge import KubernetesEdge
+from vpccni_ipam.load_settings import IpamSettings
 from vpccni_ipam.owner import PoolOwner
 from vpccni_ipam.ports import EniManager, Netconf
 from vpccni_ipam.tally import Tally
@@ -24,7 +25,7 @@ class MakeCard:
 
     def __init__(
         self,
-        config: s.IpamSettings,
+        config: IpamSettings,
         netconf: Netconf,
         manager: EniManager,
         edge: KubernetesEdge,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from vpccni_api.ipam.v1 import ipam_pb2 as pb
@@ -17,7 +17,7 @@ from vpccni_ipam.add_pod import AddCall, Assignments
 from vpccni_ipam.check_pod import CheckPod
 from vpccni_ipam.convert import from_result, to_identity, to_key, to_mtu, to_pod_call, to_veth_prefix
 from vpccni_ipam.del_pod import DelPod
-from vpccni_ipam.domain.model import AddressState, Assignment, EniState
+from vpccni_ipam.domain.model import AddressState, Assignment, EniState, PodIdentity
 from vpccni_ipam.domain.result import compose
 from vpccni_ipam.figures import Figures
 from vpccni_ipam.gc import Gc
@@ -33,7 +33,10 @@ T = TypeVar("T")
 
 
 class IpamServicer(ipam_pb2_grpc.IpamServicer):
-    """``counted(verb)`` is called for every ADD and DEL."""
+    """``counted(verb)`` is called for every ADD and DEL, ``add_refused`` for an ADD of a plugin too far from our version.
+
+    ``bad_settings``: name -> what is wrong, and what is used instead.
+    """
 
     def __init__(
         self,
@@ -46,8 +49,10 @@ class IpamServicer(ipam_pb2_grpc.IpamServicer):
         *,
         veth_prefix: str,
         node_name: str,
-        settings_text: dict[str, str],
+        settings_text: Mapping[str, str],
+        bad_settings: Mapping[str, str],
         counted: Callable[[str], None],
+        add_refused: Callable[[PodIdentity, ReasonError], None],
         recent: RecentAdds,
         figures: Callable[[], Figures],
     ) -> None:
@@ -60,7 +65,9 @@ class IpamServicer(ipam_pb2_grpc.IpamServicer):
         self._veth_prefix = veth_prefix
         self._node_name = node_name
         self._settings_text = settings_text
+        self._bad_settings = bad_settings
         self._counted = counted
+        self._add_refused = add_refused
         self._recent = recent
         self._figures = figures
 
@@ -71,10 +78,15 @@ class IpamServicer(ipam_pb2_grpc.IpamServicer):
             return await _recorded("cni.add", request, context, self._add)
 
     async def _add(self, request: Any, deadline: float) -> Any:
-        _check_version(request.plugin_version)
+        pod = to_identity(request.pod)
+        try:
+            _check_version(request.plugin_version)
+        except ReasonError as error:
+            self._add_refused(pod, error)
+            raise
         call = AddCall(
             key=to_key(request.key),
-            pod=to_identity(request.pod),
+            pod=pod,
             netns=_need_netns(request.netns),
             veth_prefix=to_veth_prefix(request.conf.veth_prefix, self._veth_prefix),
             mtu=to_mtu(request.conf.mtu),
@@ -138,6 +150,7 @@ class IpamServicer(ipam_pb2_grpc.IpamServicer):
                 for name, dep in found.dependencies.items()
             ],
             settings=self._settings_text,
+            bad_settings=self._bad_settings,
             drift=dict(figures.drift),
             adds=[
                 pb.AddView(

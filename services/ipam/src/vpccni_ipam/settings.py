@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
 from typing import Any, Final
 
 from vpccni_api import sockets
-from vpccni_api.reasons import Reason, ReasonError
-from vpccni_kit.settings import (
-    BadValue,
-    Setting,
-    Values,
-    bad_cidrs,
-    boolean,
-    choice,
-    integer,
-    ipv4_cidrs,
-    read,
-    text,
-)
+from vpccni_kit.settings import Setting, boolean, choice, integer, ipv4_cidrs, text
 
 from vpccni_ipam.domain.eni_numbers import MTU_RANGE
-from vpccni_ipam.domain.targets import Targets
-from vpccni_ipam.ports import HostSpec
 
 _MANY: Final = 1 << 20
 
@@ -258,83 +242,3 @@ NETWORK_SETTINGS: Final[tuple[Setting[Any], ...]] = (
     SG_ENFORCING_MODE,
 )
 """Shown by /v1/networkutils-env-settings."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class IpamSettings:
-    """The values, and what is made of them. ``bad``: what was malformed and fell back to its default."""
-
-    values: Values
-    bad: tuple[BadValue, ...]
-    targets: Targets
-    host: HostSpec
-    checkpoint: str
-    frozen: str
-    """Why the node never grows; empty: it does."""
-
-
-def load(environ: Mapping[str, str]) -> IpamSettings:
-    """Raises ReasonError(CONFIG_INVALID) naming every combination that cannot work."""
-    values = read(SETTINGS, environ)
-    bad = (
-        *values.bad,
-        *bad_cidrs(EXCLUDE_SNAT_CIDRS.name, environ),
-        *bad_cidrs(EXTERNAL_SERVICE_CIDRS.name, environ),
-    )
-    problems = _impossible(values)
-    if problems:
-        raise ReasonError(Reason.CONFIG_INVALID, "; ".join(problems))
-    frozen = next((f"{setting.name} is set" for setting in (DISABLE_PROVISIONING, IMDS_ONLY) if values[setting]), "")
-    targets = Targets(
-        warm_eni=values[WARM_ENI_TARGET],
-        warm_ip=values[WARM_IP_TARGET],
-        minimum_ip=values[MINIMUM_IP_TARGET],
-        warm_prefix=values[WARM_PREFIX_TARGET],
-        prefixes=values[ENABLE_PREFIX_DELEGATION],
-        max_pods=values[MAX_PODS],
-        ipv6=values[ENABLE_IPV6],
-    )
-    return IpamSettings(values, bad, targets, _host_spec(values), values[CHECKPOINT] or values[BACKING_STORE], frozen)
-
-
-def _impossible(values: Values) -> list[str]:
-    v4, v6, prefixes = values[ENABLE_IPV4], values[ENABLE_IPV6], values[ENABLE_PREFIX_DELEGATION]
-    problems: list[str] = []
-    if v4 and v6:
-        problems.append("ENABLE_IPv4=true and ENABLE_IPv6=true: dual stack is not supported, set one of them to false")
-    if not v4 and not v6:
-        problems.append("ENABLE_IPv4=false and ENABLE_IPv6=false: set one of them to true")
-    if v6 and not prefixes:
-        problems.append("ENABLE_IPv6=true and ENABLE_PREFIX_DELEGATION=false: IPv6 needs prefix delegation")
-    if v6 and values[CUSTOM_NETWORK_CFG]:
-        problems.append("ENABLE_IPv6=true and AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG=true: not supported together")
-    if values[CUSTOM_NETWORK_CFG] and values[KUBERNETES] == "off" and not values[ENI_CONFIG_DIR]:
-        problems.append(
-            "AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG=true and VPCCNI_KUBERNETES=off: set VPCCNI_ENI_CONFIG_DIR to a directory"
-        )
-    none_warm = not (values[WARM_IP_TARGET] or values[MINIMUM_IP_TARGET] or values[WARM_PREFIX_TARGET])
-    if prefixes and not v6 and none_warm:
-        problems.append(
-            "ENABLE_PREFIX_DELEGATION=true and WARM_PREFIX_TARGET, WARM_IP_TARGET and MINIMUM_IP_TARGET all 0: "
-            "set one of them to 1 or more"
-        )
-    return problems
-
-
-def _host_spec(values: Values) -> HostSpec:
-    return HostSpec(
-        node_port_support=values[NODE_PORT_SUPPORT],
-        external_snat=values[EXTERNALSNAT],
-        randomize_snat=values[RANDOMIZESNAT],
-        exclude_snat_cidrs=values[EXCLUDE_SNAT_CIDRS],
-        external_service_cidrs=values[EXTERNAL_SERVICE_CIDRS],
-        veth_prefix=values[VETHPREFIX],
-        connmark=values[CONNMARK],
-        eni_mtu=values[ENI_MTU],
-        configure_rp_filter=values[CONFIGURE_RPFILTER],
-        ipv6=values[ENABLE_IPV6],
-        pod_eni_strict=values[ENABLE_POD_ENI] and values[SG_ENFORCING_MODE] == "strict",
-        disable_tcp_early_demux=values[DISABLE_TCP_EARLY_DEMUX],
-        v4_egress=values[ENABLE_IPV6] and values[ENABLE_V4_EGRESS],
-        v6_egress=values[ENABLE_IPV4] and values[ENABLE_V6_EGRESS],
-    )

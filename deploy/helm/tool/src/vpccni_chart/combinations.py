@@ -7,6 +7,7 @@ from typing import Final
 
 from vpccni_api.reasons import ReasonError
 from vpccni_ipam import settings as ipam
+from vpccni_ipam.load_settings import load
 
 # What must hold together; a count is "0" when it is not positive. tests/unit/chart compares all values of these with ipam.
 CASES: Final[tuple[Mapping[str, str], ...]] = (
@@ -35,7 +36,7 @@ _HARMLESS_V4: Final = _HARMLESS | {"ENABLE_IPv4": "true", "ENABLE_IPv6": "false"
 def refusal(environ: Mapping[str, str]) -> str:
     """ipam's message for these variables; empty when it would start."""
     try:
-        ipam.load(environ)
+        load(environ)
     except ReasonError as error:
         return error.message
     return ""

@@ -291,7 +291,7 @@ class AddView(_message.Message):
     def __init__(self, at_unix_s: _Optional[float] = ..., pod: _Optional[str] = ..., seconds: _Optional[float] = ..., reason: _Optional[str] = ..., trace_id: _Optional[str] = ...) -> None: ...
 
 class InspectResponse(_message.Message):
-    __slots__ = ("node", "version", "enis", "total", "assigned", "cooling", "free", "quarantined", "deficit", "growth", "dependencies", "settings", "cards", "drift", "adds", "max_pods", "kubelet_pods", "pending_dels")
+    __slots__ = ("node", "version", "enis", "total", "assigned", "cooling", "free", "quarantined", "deficit", "growth", "dependencies", "settings", "cards", "drift", "adds", "max_pods", "kubelet_pods", "pending_dels", "bad_settings")
     class SettingsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -306,6 +306,13 @@ class InspectResponse(_message.Message):
         key: str
         value: int
         def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    class BadSettingsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     NODE_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     ENIS_FIELD_NUMBER: _ClassVar[int]
@@ -324,6 +331,7 @@ class InspectResponse(_message.Message):
     MAX_PODS_FIELD_NUMBER: _ClassVar[int]
     KUBELET_PODS_FIELD_NUMBER: _ClassVar[int]
     PENDING_DELS_FIELD_NUMBER: _ClassVar[int]
+    BAD_SETTINGS_FIELD_NUMBER: _ClassVar[int]
     node: str
     version: str
     enis: _containers.RepeatedCompositeFieldContainer[EniView]
@@ -342,4 +350,5 @@ class InspectResponse(_message.Message):
     max_pods: int
     kubelet_pods: int
     pending_dels: int
-    def __init__(self, node: _Optional[str] = ..., version: _Optional[str] = ..., enis: _Optional[_Iterable[_Union[EniView, _Mapping]]] = ..., total: _Optional[int] = ..., assigned: _Optional[int] = ..., cooling: _Optional[int] = ..., free: _Optional[int] = ..., quarantined: _Optional[int] = ..., deficit: _Optional[int] = ..., growth: _Optional[_Union[GrowthView, _Mapping]] = ..., dependencies: _Optional[_Iterable[_Union[DependencyView, _Mapping]]] = ..., settings: _Optional[_Mapping[str, str]] = ..., cards: _Optional[_Iterable[_Union[CardView, _Mapping]]] = ..., drift: _Optional[_Mapping[str, int]] = ..., adds: _Optional[_Iterable[_Union[AddView, _Mapping]]] = ..., max_pods: _Optional[int] = ..., kubelet_pods: _Optional[int] = ..., pending_dels: _Optional[int] = ...) -> None: ...
+    bad_settings: _containers.ScalarMap[str, str]
+    def __init__(self, node: _Optional[str] = ..., version: _Optional[str] = ..., enis: _Optional[_Iterable[_Union[EniView, _Mapping]]] = ..., total: _Optional[int] = ..., assigned: _Optional[int] = ..., cooling: _Optional[int] = ..., free: _Optional[int] = ..., quarantined: _Optional[int] = ..., deficit: _Optional[int] = ..., growth: _Optional[_Union[GrowthView, _Mapping]] = ..., dependencies: _Optional[_Iterable[_Union[DependencyView, _Mapping]]] = ..., settings: _Optional[_Mapping[str, str]] = ..., cards: _Optional[_Iterable[_Union[CardView, _Mapping]]] = ..., drift: _Optional[_Mapping[str, int]] = ..., adds: _Optional[_Iterable[_Union[AddView, _Mapping]]] = ..., max_pods: _Optional[int] = ..., kubelet_pods: _Optional[int] = ..., pending_dels: _Optional[int] = ..., bad_settings: _Optional[_Mapping[str, str]] = ...) -> None: ...

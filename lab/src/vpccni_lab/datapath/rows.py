@@ -202,10 +202,9 @@ def port_rows(place: Place, setting: Setting) -> list[RowPlan]:
     if not setting.ports or not setting.snat or setting.inside:
         return []
     node = place.node.endpoint.address
-    # no port twice: a connection that was translated under another setting stays as it is
-    first = FIRST_PORT + 4000 * SETTINGS.index(setting)
+    first = FIRST_PORT + 1000 * SETTINGS.index(setting)
     questions = tuple(
-        Question(Probe(pod.endpoint, place.peer.endpoint, source_port=first + 1000 * index + number), node)
+        Question(Probe(pod.endpoint, place.peer.endpoint, source_port=first + PORTS * index + number), node)
         for index, pod in enumerate(place.pods)
         for number in range(PORTS)
     )
@@ -215,6 +214,8 @@ def port_rows(place: Place, setting: Setting) -> list[RowPlan]:
 
 SOURCE_PORTS: Final = "source ports of translated pods"
 FIRST_PORT: Final = 20_001
+"""A connection stays as it was under the setting that it began with. So no port is used under two settings, and all are below
+those that the kernel chooses for the other probes (ip_local_port_range)."""
 PORTS: Final = 40
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import pathlib
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
-from netconf_node import Client, Node, Process, eni_spec, eventually, host_spec, serving
+from netconf_node import Client, Node, eni_spec, eventually, host_spec, serving
+from netconf_scenario import scenario
 
 pytestmark = [pytest.mark.wire, pytest.mark.kernel, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -31,14 +31,6 @@ def node() -> Iterator[Node]:
             made.exec("ip", "rule", "add", *rule)
         made.exec("ip", "route", "add", "default", "via", "10.0.1.1", "table", "44")
         yield made
-
-
-def scenario(process: Process, body: Callable[[Client], Awaitable[None]]) -> None:
-    async def run() -> None:
-        async with process.client() as client:
-            await body(client)
-
-    asyncio.run(run())
 
 
 def rules(node: Node) -> tuple[list[str], list[str]]:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import pathlib
-import urllib.request
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import time
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
 
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from netconf_node import INTERNET, Client, Node, Process, eni_spec, eventually, host_spec, serving, sh
+from netconf_node import INTERNET, Client, Node, eni_spec, host_spec, serving
+from netconf_scenario import metric, scenario, until
 from object_kinds import KINDS
 from vpccni_api.netconf.v1 import netconf_pb2 as pb
 
 pytestmark = [pytest.mark.wire, pytest.mark.kernel, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
-BACKENDS = ["iptables-nft", "iptables-legacy", "nftables"]
 
 
 @pytest.fixture
@@ -26,38 +26,12 @@ def node() -> Iterator[Node]:
         yield made
 
 
-def scenario(process: Process, body: Callable[[Client], Awaitable[None]]) -> None:
-    async def run() -> None:
-        async with process.client() as client:
-            await body(client)
-
-    asyncio.run(run())
-
-
-async def until(check: Callable[[], bool], what: str) -> None:
-    """As ``eventually``, without holding up the event loop."""
-    await asyncio.to_thread(eventually, check, what)
-
-
-def metric(node: Node, start: str) -> float:
-    """Sum of the samples whose line starts so."""
-    text = node.run(lambda: urllib.request.urlopen("http://127.0.0.1:61683/metrics", timeout=5).read().decode())
-    return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(start))
-
-
 def state(node: Node) -> tuple[list[str], list[str]]:
     """Rules and main routes. The kernel's rule of its empty table "default" is nobody's concern."""
     return [rule for rule in node.rules() if not rule.startswith("32767:")], sorted(node.routes())
 
 
-def filter_text(node: Node, backend: str) -> str:
-    flavour = "legacy" if backend == "iptables-legacy" else "nft"
-    both = "".join(node.exec(f"{name}-{flavour}-save") for name in ("iptables", "ip6tables"))
-    lines = [line for line in both.splitlines() if line.startswith(("-A", ":AWS"))]
-    native = node.exec("nft", "-s", "list", "table", "ip", "aws-cni", check=False) if backend == "nftables" else ""
-    return "\n".join((*sorted(lines), native))
-
-
+PROMISED_S = 1.0
 IN_POD, ON_HOST = True, False
 DAMAGE = [
     ("Rule", ON_HOST, "ip rule del to 10.0.2.33"),
@@ -166,67 +140,6 @@ async def same_again(client: Client, pod: pb.PodSpec, damage: str) -> None:
     raise AssertionError(f"{damage}: {found}")
 
 
-def test_what_is_not_ours_is_left_alone(node: Node, tmp_path: pathlib.Path) -> None:
-    foreign = [
-        "ip rule add pref 700 to 10.0.9.9 lookup main",
-        "ip rule add pref 1024 fwmark 0x4000/0x4000 lookup 99",
-        "ip route add 10.0.9.9 via 10.0.1.1",
-        "ip route add 10.0.8.0/24 dev eth1 table 2",
-        "ip addr add 169.254.7.7/16 dev eth1",
-        "iptables-nft -t nat -A POSTROUTING -s 10.0.9.9 -j ACCEPT",
-        "iptables-nft -t nat -N KUBE-SERVICES",
-    ]
-
-    async def body(client: Client) -> None:
-        await client.set_up(host_spec(), eni_spec())
-        for command in foreign:
-            node.exec(*command.split())
-        before = (node.rules(), node.routes(), node.routes("2"), filter_text(node, "iptables-nft"))
-        node.exec("ip", "rule", "del", "from", "10.0.2.20")
-        node.exec("iptables-nft", "-t", "nat", "-F", "AWS-SNAT-CHAIN-0")
-        await until(
-            lambda: (node.rules(), node.routes(), node.routes("2"), filter_text(node, "iptables-nft")) == before,
-            "ours is back, theirs was not touched",
-        )
-
-    with serving(node, tmp_path, VPCCNI_NETCONF_REPAIR_INTERVAL="1") as process:
-        scenario(process, body)
-
-
-async def counted(node: Node, before: float) -> None:
-    await until(lambda: metric(node, "vpccni_netconf_repairs_total") > before, "the repair is counted")
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_the_packet_filter_comes_back(node: Node, tmp_path: pathlib.Path, backend: str) -> None:
-    tool = "iptables-legacy" if backend == "iptables-legacy" else "iptables-nft"
-    damage = [
-        f"{tool} -t nat -F AWS-SNAT-CHAIN-0",
-        f"{tool} -t nat -D AWS-SNAT-CHAIN-0 1",
-        f"{tool} -t nat -F POSTROUTING",
-        f"{tool} -t mangle -F PREROUTING",
-        f"ip6{tool[2:]} -t nat -F AWS-EGRESS-CHAIN-0",
-        f"ip6{tool[2:]} -t nat -F POSTROUTING",
-        f"ip6{tool[2:]} -F FORWARD",
-    ]
-    damage += ["nft delete table ip aws-cni", "nft flush chain ip aws-cni snat-mark"] if backend == "nftables" else []
-
-    async def body(client: Client) -> None:
-        await client.set_up(host_spec(v6_egress=True, egress_ip="2001:db8::10"))
-        whole = filter_text(node, backend)
-        assert whole.count("fd00::ac:0/118") == 2
-        for command in damage:
-            before = metric(node, "vpccni_netconf_repairs_total")
-            node.exec(*command.split())
-            await until(lambda: filter_text(node, backend) == whole, f"the rules are back after {command}")
-            await counted(node, before)
-        assert metric(node, f'awscni_connmark_backend{{backend="{backend}"}}') == 1
-        assert metric(node, 'awscni_connmark_reconcile_total{result="success"}') > len(damage)
-
-    with serving(node, tmp_path, VPCCNI_NETCONF_PACKET_FILTER=backend) as process:
-        scenario(process, body)
-
-
 def test_a_fight_is_told_once_and_pods_stay_reachable(node: Node, tmp_path: pathlib.Path) -> None:
     pod = node.add_pod("10.0.2.33", 2)
     told: list[pb.DriftEvent] = []
@@ -255,7 +168,8 @@ def test_a_fight_is_told_once_and_pods_stay_reachable(node: Node, tmp_path: path
 
 
 def test_the_rules_of_58_pods_are_back_together(node: Node, tmp_path: pathlib.Path) -> None:
-    """`ip rule flush` with many pods: one comparison, one batch."""
+    """`ip rule flush` with many pods: one comparison, one batch; within a second. The machine may be busy: the best of three."""
+    took: list[float] = []
 
     async def body(client: Client) -> None:
         await client.set_up(host_spec(), eni_spec())
@@ -263,80 +177,17 @@ def test_the_rules_of_58_pods_are_back_together(node: Node, tmp_path: pathlib.Pa
         await asyncio.gather(*(client.setup_pod(pod) for pod in pods))
         rules = node.rules()
         assert len([rule for rule in rules if rule.startswith(("512:", "1536:"))]) == 58 + 29
-        node.exec("ip", "rule", "flush")
-        await until(
-            lambda: set(rules) - set(node.rules()) == {"32767: from all lookup default"}, "all of ours are back"
-        )
+        while len(took) < 3 and min(took, default=math.inf) > PROMISED_S:
+            node.exec("ip", "rule", "flush")
+            began = time.monotonic()
+            await until(
+                lambda: set(rules) - set(node.rules()) == {"32767: from all lookup default"}, "all of ours are back"
+            )
+            took.append(time.monotonic() - began)
+        print("\nseconds until the rules of 58 pods are back:", took)
+        assert min(took) <= PROMISED_S
         for pod in pods:
             assert not (await client.call("CheckPod", pb.CheckPodRequest(pod=pod))).differences
 
     with serving(node, tmp_path) as process:
-        scenario(process, body)
-
-
-def test_a_namespace_whose_name_goes_without_del_is_let_go(node: Node, tmp_path: pathlib.Path) -> None:
-    """Listening inside a pod must not keep its namespace alive."""
-    pod = node.add_pod("10.0.1.33")
-
-    async def body(client: Client) -> None:
-        await client.set_up()
-        await client.setup_pod(pod)
-        await until(lambda: node.listened_to(pod), "netconf listens inside the pod")
-        sh("ip", "netns", "del", pod.netns.rsplit("/", 1)[-1])
-        await until(lambda: pod.host_veth not in " ".join(node.links()), "the kernel has taken the namespace down")
-
-    with serving(node, tmp_path) as process:
-        scenario(process, body)
-
-
-def test_what_a_pod_puts_in_the_place_of_our_route_stays(node: Node, tmp_path: pathlib.Path) -> None:
-    """A VPN in the pod, say."""
-    pod = node.add_pod("10.0.1.33")
-
-    async def body(client: Client) -> None:
-        await client.set_up()
-        await client.setup_pod(pod)
-        await until(lambda: node.listened_to(pod), "netconf listens inside the pod")
-        for command in ("ip link add tun0 type veth", "ip link set tun0 up", "ip route replace default dev tun0"):
-            node.in_pod(pod, *command.split())
-        node.in_pod(pod, "ip", "neigh", "del", "169.254.1.1", "dev", "eth0")
-        await until(lambda: "169.254.1.1" in node.in_pod(pod, "ip", "neigh"), "what was deleted beside it is back")
-        assert node.in_pod(pod, "ip", "route", "show", "default").split()[:3] == ["default", "dev", "tun0"]
-
-    with serving(node, tmp_path) as process:
-        scenario(process, body)
-
-
-async def health(process: Process, service: str) -> int:
-    async with process.client() as client:
-        stub = health_pb2_grpc.HealthStub(client._channel.grpc_channel)
-        return int((await stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=5)).status)
-
-
-def test_ready_follows_the_datapath(node: Node, tmp_path: pathlib.Path) -> None:
-    serving_status, not_serving = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
-    with serving(node, tmp_path) as process:
-        assert asyncio.run(health(process, "live")) == serving_status
-        assert asyncio.run(health(process, "ready")) == not_serving
-
-        async def body(client: Client) -> None:
-            await client.set_up()
-
-        scenario(process, body)
-        assert asyncio.run(health(process, "ready")) == serving_status
-        assert asyncio.run(health(process, "datapath")) == serving_status
-        assert "awscni_connmark_backend" in process.log or process.stop() == 0
-
-
-def test_drift_streams_end_when_the_service_stops(node: Node, tmp_path: pathlib.Path) -> None:
-    with serving(node, tmp_path) as process:
-
-        async def body(client: Client) -> None:
-            stream = client.stub.WatchDrift(pb.WatchDriftRequest())
-            reading = asyncio.create_task(stream.read())
-            await asyncio.sleep(0)
-            await client.set_up()
-            assert await asyncio.to_thread(process.stop) == 0
-            await asyncio.wait((reading,))
-
         scenario(process, body)

@@ -9,15 +9,15 @@ import asyncio
 import dataclasses
 import os
 import pathlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
-from netconf_node import INTERNET, NODE_IP, Client, Node, Process, eventually, host_spec, serving, sh
+from netconf_node import INTERNET, NODE_IP, Client, Node, eventually, host_spec, serving, sh
+from netconf_scenario import BACKENDS, scenario
 from vpccni_api.netconf.v1 import netconf_pb2 as pb
 from vpccni_api.reasons import Reason, ReasonError
 
 pytestmark = [pytest.mark.wire, pytest.mark.kernel, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
-BACKENDS = ["iptables-nft", "iptables-legacy", "nftables"]
 NODE_IP6 = "2001:db8::10"
 INTERNET6 = "2001:db8:ffff::1"
 HOST_MAC, POD_MAC = "02:00:00:00:0e:01", "02:00:00:00:0d:01"
@@ -85,14 +85,6 @@ def pod_of(node: Node, case: Case, number: int = 1) -> pb.PodSpec:
     pod.egress.host_veth = f"veth{number:08x}"
     pod.egress.host_mac, pod.egress.mac = f"{HOST_MAC[:-1]}{number}", f"{POD_MAC[:-1]}{number}"
     return pod
-
-
-def scenario(process: Process, body: Callable[[Client], Awaitable[None]]) -> None:
-    async def run() -> None:
-        async with process.client() as client:
-            await body(client)
-
-    asyncio.run(run())
 
 
 def routes(node: Node, pod: pb.PodSpec | None, family: str, dev: str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pathlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from netconf_node import (
@@ -14,7 +14,6 @@ from netconf_node import (
     PRIMARY_MAC,
     Client,
     Node,
-    Process,
     branch_of,
     eni_spec,
     eventually,
@@ -23,6 +22,7 @@ from netconf_node import (
     serving,
     sh,
 )
+from netconf_scenario import scenario
 from vpccni_api.netconf.v1 import netconf_pb2 as pb
 from vpccni_api.reasons import Reason, ReasonError
 
@@ -34,14 +34,6 @@ def node() -> Iterator[Node]:
     with Node() as made:
         made.attach_second()
         yield made
-
-
-def scenario(process: Process, body: Callable[[Client], Awaitable[None]]) -> None:
-    async def run() -> None:
-        async with process.client() as client:
-            await body(client)
-
-    asyncio.run(run())
 
 
 def test_ipv6_pods_talk_at_once_and_leave_nothing(node: Node, tmp_path: pathlib.Path) -> None:

@@ -7,7 +7,7 @@ import contextlib
 import os
 import pathlib
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from netconf_node import (
@@ -22,6 +22,7 @@ from netconf_node import (
     serving,
     sh,
 )
+from netconf_scenario import scenario
 from vpccni_api.netconf.v1 import netconf_pb2 as pb
 from vpccni_api.reasons import Reason, ReasonError
 
@@ -81,14 +82,6 @@ def node() -> Iterator[Node]:
     with Node() as made:
         made.attach_second()
         yield made
-
-
-def scenario(process: Process, body: Callable[[Client], Awaitable[None]]) -> None:
-    async def run() -> None:
-        async with process.client() as client:
-            await body(client)
-
-    asyncio.run(run())
 
 
 def saved(node: Node, tool: str, table: str) -> str:

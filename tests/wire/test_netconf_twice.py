@@ -10,12 +10,12 @@ from collections.abc import Iterator
 
 import pytest
 from netconf_node import Client, Node, branch_of, eni_spec, has_vlan, host_spec, serving
+from netconf_scenario import BACKENDS
 from netlink_monitor import NetlinkMonitor
 from vpccni_api.netconf.v1 import netconf_pb2 as pb
 from vpccni_netconf.adapters.filter_fingerprint import FilterFingerprint
 
 pytestmark = [pytest.mark.wire, pytest.mark.kernel, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
-BACKENDS = ["iptables-nft", "iptables-legacy", "nftables"]
 NODE_IP6 = "2001:db8::10"
 IPV4 = {
     "default": host_spec(),

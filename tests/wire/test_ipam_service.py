@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
 import pathlib
 import signal
-import sys
 import urllib.request
 from typing import Any
 
@@ -16,14 +14,7 @@ import pytest
 from google.protobuf import json_format
 from vpccni_api.ipam.v1 import ipam_pb2 as pb
 from vpccni_api.reasons import Reason, ReasonError
-
-_path = pathlib.Path(__file__).with_name("ipam_harness.py")
-_spec = importlib.util.spec_from_file_location("ipam_harness", _path)
-assert _spec is not None and _spec.loader is not None
-harness = sys.modules.setdefault("ipam_harness", importlib.util.module_from_spec(_spec))
-if not hasattr(harness, "World"):
-    _spec.loader.exec_module(harness)
-World, run, until = harness.World, harness.run, harness.until
+from wire_ipam import World, harness, run, until
 
 pytestmark = pytest.mark.wire
 NOT_SERVING = 2

@@ -1,46 +1,22 @@
-"""netconf's adapters against the real kernel, in namespaces of their own; and the model kernel of the property tests held to it."""
+"""netconf's adapters against the real kernel, in namespaces of their own."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
 import pathlib
-import socket
-from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from netconf_model import ModelNamespace
-from netconf_node import INTERNET, Node, eventually, sh
+from netconf_node import Node
 from vpccni_api.reasons import Reason, ReasonError
-from vpccni_netconf.adapters.conntrack import ConntrackSocket
-from vpccni_netconf.adapters.events import RtnlEvents
-from vpccni_netconf.adapters.filter_fingerprint import FilterFingerprint
 from vpccni_netconf.adapters.kernel import LinuxKernel
-from vpccni_netconf.adapters.leftovers import Leftovers
-from vpccni_netconf.domain.objects import Address, Link, LinkFacts, Neighbour, Object, Route, Rule, Sysctl
-from vpccni_netconf.domain.ops import CreatePodLink, DeleteLink, Ensure, Op, PurgeRules, Remove
+from vpccni_netconf.domain.objects import Address, Link, Neighbour, Object, Route, Rule, Sysctl
+from vpccni_netconf.domain.ops import CreatePodLink, DeleteLink, Ensure, PurgeRules, Remove
 from vpccni_netconf.ports import Query
 
 pytestmark = [pytest.mark.kernel, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
 EVERYTHING = Query((4,), rules=True, tables=(254, 7), addresses=True, neighbours=True)
-
-
-@pytest.fixture
-def node() -> Iterator[Node]:
-    with Node() as made:
-        made.attach_second()
-        yield made
-
-
-@pytest.fixture
-def kernel(node: Node) -> Iterator[LinuxKernel]:
-    """Its sockets are in the node; only sysctls and names are of the thread that calls."""
-    made = node.run(LinuxKernel)
-    yield made
-    made.close()
 
 
 OBJECTS: list[Object] = [
@@ -195,93 +171,6 @@ def test_sysctls_are_written_only_when_they_differ_and_missing_ones_are_named(no
     node.run(body)
 
 
-def test_leftover_links_go_in_one_group_and_others_stay(node: Node, kernel: LinuxKernel) -> None:
-    names = [f"eni0000000000{n}" for n in range(6)]
-    for name in names:
-        node.exec("ip", "link", "add", name, "type", "veth", "peer", "name", f"p{name[-1]}")
-    leftovers = node.run(Leftovers)
-    indexes = node.run(lambda: {name: socket.if_nametoindex(name) for name in names})
-    for name in names[:5]:
-        leftovers.delete_link(indexes[name], name)
-    assert leftovers.is_leaving(indexes[names[4]])
-    leftovers.close()
-    left = " ".join(node.links())
-    assert not [name for name in names[:5] if name in left]
-    assert names[5] in left
-    assert not leftovers.is_leaving(indexes[names[0]])
-
-
-def test_connections_of_an_address_are_flushed_and_no_others(node: Node) -> None:
-    node.exec("iptables-nft", "-t", "nat", "-A", "POSTROUTING", "-d", INTERNET, "-j", "MASQUERADE")
-    for address in ("10.0.1.77", "10.0.1.78"):
-        node.exec("ip", "addr", "add", f"{address}/32", "dev", "lo")
-        sh("ip", "-n", node.vpc, "neigh", "replace", address, "lladdr", "02:00:00:00:01:0a", "dev", "gw0")
-        node.exec("ping", "-c", "1", "-W", "3", "-I", address, INTERNET)
-    sh("ip", "netns", "exec", node.vpc, "ping", "-c", "1", "-W", "3", "-I", "10.0.1.1", "10.0.1.77")
-
-    def flush(*addresses: str) -> int:
-        def body() -> int:
-            table = ConntrackSocket()
-            try:
-                return table.flush(addresses)
-            finally:
-                table.close()
-
-        return node.run(body)
-
-    assert flush("10.0.1.77") == 2, "what it sent (translated), and what it was sent"
-    assert flush("10.0.1.77", "10.0.1.99", "10.0.1.98") == 0
-    assert flush("10.0.1.97", "10.0.1.78", "10.0.1.98") == 1, "many addresses: one unfiltered walk"
-    assert flush("2001:db8::1") == 0
-
-
-def test_events_tell_what_others_do_and_not_what_we_do(node: Node, kernel: LinuxKernel) -> None:
-    events = node.run(lambda: RtnlEvents((kernel.port,), {"eth0"}.__contains__))
-    ours, theirs = Rule(4, 512, 254, dst="10.0.1.33/32"), Rule(4, 512, 254, dst="10.0.1.34/32")
-    try:
-        node.run(lambda: kernel.host.apply([Ensure(ours), Ensure(theirs), Remove(ours)]))
-        node.exec("ip", "rule", "del", "to", "10.0.1.34", "pref", "512")
-        node.exec("ip", "route", "add", "10.0.9.9", "dev", "eth0")
-        node.exec("ip", "route", "replace", "10.0.9.9", "dev", "eth0", "scope", "link", "src", "10.0.1.10")
-        node.exec("ip", "link", "set", "eth1", "mtu", "1300")
-        node.exec("ip", "link", "set", "eth0", "mtu", "1400")
-        found: list[tuple[object, bool]] = []
-
-        def seen() -> bool:
-            changes, lost = node.run(events.drain)
-            assert not lost
-            found.extend((change.item, change.gone) for change in changes)
-            return any(isinstance(item, LinkFacts) and item.mtu == 1400 for item, _ in found)
-
-        eventually(seen, "the link's event")
-        assert (theirs, True) in found
-        assert (Route(254, "10.0.9.9/32", "eth0", prefsrc="10.0.1.10"), False) in found, "a replaced route"
-        assert not [item for item, _ in found if item == ours]
-        assert {item.mtu for item, _ in found if isinstance(item, LinkFacts) and item.name == "eth1"} == {0}, "not read"
-    finally:
-        events.close()
-
-
-@pytest.mark.parametrize("tool", ["iptables-nft", "iptables-legacy"])
-def test_the_fingerprint_changes_with_the_rules_only(node: Node, tool: str) -> None:
-    mark = node.run(FilterFingerprint)
-
-    def read() -> tuple[int, ...]:
-        return node.run(mark.read)
-
-    try:
-        node.exec(tool, "-t", "nat", "-N", "AWS-SNAT-CHAIN-0")
-        before = read()
-        assert read() == before
-        node.exec(tool, "-t", "nat", "-A", "AWS-SNAT-CHAIN-0", "-j", "RETURN")
-        after = read()
-        assert after != before
-        node.exec(tool, "-t", "nat", "-F", "AWS-SNAT-CHAIN-0")
-        assert read() != after
-    finally:
-        mark.close()
-
-
 def test_a_thousand_objects_are_read_without_loss(node: Node, kernel: LinuxKernel) -> None:
     """More than one receive buffer, more than one batch."""
     rules = [Rule(4, 512, 254, dst=f"10.{n // 250}.7.{n % 250}/32") for n in range(1000)]
@@ -294,68 +183,3 @@ def test_a_thousand_objects_are_read_without_loss(node: Node, kernel: LinuxKerne
         assert kernel.host.apply([Remove(rule) for rule in rules]) == 0, "a thousand errors are read, too"
 
     node.run(body)
-
-
-# The model of the property tests against the kernel.
-DEVICES = ("m0", "m1")
-CIDRS = ("10.5.0.1/32", "10.5.0.2/32", "10.6.0.0/24")
-
-
-def ops() -> st.SearchStrategy[Op]:
-    dev, table = st.sampled_from(DEVICES), st.sampled_from((254, 7))
-    address = st.builds(Address, dev, st.sampled_from(("10.6.0.5/24", "10.6.0.6/24", "10.7.0.5/24")))
-    rule = st.builds(
-        Rule,
-        st.just(4),
-        st.sampled_from((512, 1536)),
-        table,
-        src=st.sampled_from(("", "10.5.0.1/32")),
-        dst=st.sampled_from(("", "10.5.0.2/32")),
-    )
-    route = st.one_of(
-        st.builds(Route, table, st.sampled_from(CIDRS), dev),
-        st.builds(Route, table, st.just("0.0.0.0/0"), dev, gateway=st.sampled_from(("10.5.0.1", "10.6.0.1"))),
-    )
-    neighbour = st.builds(
-        Neighbour, dev, st.just("10.5.0.1"), st.sampled_from(("02:00:00:00:00:01", "02:00:00:00:00:02"))
-    )
-    link = st.builds(Link, dev, st.booleans(), st.sampled_from((0, 1400)))
-    removable = st.one_of(rule, route, address, neighbour)
-    return st.one_of(
-        removable.map(Ensure),
-        link.map(Ensure),
-        removable.map(Remove),
-        rule.filter(lambda r: r.src or r.dst).map(PurgeRules),
-    )
-
-
-def test_the_model_kernel_behaves_as_the_kernel(node: Node, kernel: LinuxKernel) -> None:
-    query = dataclasses.replace(EVERYTHING, neighbours=True)
-
-    @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-    @given(st.lists(ops(), max_size=12))
-    def run(steps: list[Op]) -> None:
-        node.exec("ip", "link", "add", "m0", "type", "veth", "peer", "name", "m1")
-        node.exec("ip", "link", "set", "m0", "up")
-        node.exec("ip", "link", "set", "m1", "up")
-
-        def body() -> None:
-            start = kernel.host.observe(query)
-            model = ModelNamespace(*(link for link in start.links if link.name in DEVICES))
-            model.rules, model.routes = list(start.rules), list(start.routes)
-            for step in steps:
-                real, imagined = kernel.host.attempt([step]), model.attempt([step])
-                assert bool(real.failures) == bool(imagined.failures), f"{step}: {real} / {imagined}"
-                seen, held = kernel.host.observe(query), model.observe(query)
-                for part in ("rules", "routes", "addresses", "neighbours"):
-                    ours = [i for i in getattr(seen, part) if getattr(i, "dev", "m0") in DEVICES]
-                    theirs = [i for i in getattr(held, part) if getattr(i, "dev", "m0") in DEVICES]
-                    assert sorted(map(str, ours)) == sorted(map(str, theirs)), f"{part} after {step}"
-
-        try:
-            node.run(body)
-        finally:
-            node.exec("ip", "link", "del", "m0")
-            node.run(lambda: kernel.host.apply([PurgeRules(Rule(4, priority, 0)) for priority in (512, 1536)]))
-
-    run()

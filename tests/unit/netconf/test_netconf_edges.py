@@ -11,7 +11,7 @@ from vpccni_api.netconf.v1 import netconf_pb2 as pb
 from vpccni_api.reasons import Reason, ReasonError
 from vpccni_netconf import convert
 from vpccni_netconf.adapters import decode, encode, encode_links, errno_map
-from vpccni_netconf.domain.drift import Change, Interests, concerns, is_about, is_fight, latest
+from vpccni_netconf.domain.drift import Change, Interests, concerns, is_about, is_due_again, is_fight, latest
 from vpccni_netconf.domain.objects import Address, Link, LinkFacts, Neighbour, Observed, Route, Rule
 from vpccni_netconf.domain.ops import CreatePodLink, DeleteLink, Ensure, PurgeRules, Remove
 from vpccni_netconf.domain.spec import PodSpec
@@ -280,3 +280,7 @@ def test_a_subscriber_that_does_not_read_loses_the_oldest() -> None:
         assert queue.qsize() == 999 and first is not None and first.unix_ns == 500
 
     asyncio.run(body())
+
+
+def test_what_strays_on_and_on_is_put_right_ever_less_often() -> None:
+    assert [looks for looks in range(1, 200) if is_due_again(looks)] == [1, 2, 3, 4, 8, 16, 32, 64, 128, 192]

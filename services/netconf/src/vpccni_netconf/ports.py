@@ -135,8 +135,8 @@ class NetnsNames(Protocol):
 class SysctlValues(Protocol):
     """The node's sysctls, looked at often. Does not block."""
 
-    def strayed(self, wanted: Mapping[str, str]) -> bool:
-        """True when one of them (path -> value) is there and holds something else."""
+    def strayed(self, wanted: Mapping[str, str]) -> tuple[str, ...]:
+        """Paths of those (path -> value) that are there and hold something else."""
 
 
 class Events(Protocol):

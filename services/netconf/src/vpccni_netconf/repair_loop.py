@@ -21,6 +21,7 @@ from vpccni_netconf.domain.drift import (
     Interests,
     concerns,
     is_about,
+    is_due_again,
     is_fight,
     latest,
 )
@@ -40,6 +41,7 @@ _SYSCTL_PODS: Final = 25
 _FILTER_TICK_S: Final = 0.5
 _SYSCTL_TICK_S: Final = 0.5
 _SYSCTL_AGAIN_S: Final = 0.25
+"""Setting one sysctl for all links changes others: what was put right is looked at again soon."""
 _FILTER_COST_FACTOR: Final = 20.0
 """A check of the packet filter may take at most one twentieth of a processor (listings of large nodes take a second)."""
 
@@ -194,13 +196,14 @@ class Watcher:
         self._service.drift.publish(DriftEvent(item.kind, item.line, action, message, time.time_ns()))
 
     async def watch_sysctls(self) -> None:
-        in_a_row = 0
+        in_a_row: dict[str, int] = {}
         while True:
-            await asyncio.sleep(min(_sysctl_pause(in_a_row), self._interval))
+            again = any(looks < FIGHT_REPAIRS for looks in in_a_row.values())
+            await asyncio.sleep(min(_SYSCTL_AGAIN_S if again else _SYSCTL_TICK_S, self._interval))
             # A copy: the kernel thread may be changing the pods meanwhile.
             wanted = {**self._interests.sysctls, **self._service.desired.sysctls.copy()}
-            in_a_row = in_a_row + 1 if self._sysctls.strayed(wanted) else 0
-            if in_a_row:
+            in_a_row = {path: in_a_row.get(path, 0) + 1 for path in self._sysctls.strayed(wanted)}
+            if any(map(is_due_again, in_a_row.values())):
                 self._sysctls_strayed = True
                 self.look_again()
 
@@ -233,14 +236,6 @@ async def when_due(urgent: asyncio.Event) -> None:
         async with asyncio.timeout(FIGHT_PAUSE_S):
             await urgent.wait()
     await asyncio.sleep(GATHER_S)
-
-
-def _sysctl_pause(in_a_row: int) -> float:
-    """Seconds until the next look. ``in_a_row``: looks that found something. Setting one for all links changes others, so what
-    was put right is looked at again soon; what cannot be put right must not cost a comparison each time."""
-    if 0 < in_a_row < FIGHT_REPAIRS:
-        return _SYSCTL_AGAIN_S
-    return _SYSCTL_TICK_S * float(2 ** max(0, in_a_row - FIGHT_REPAIRS))
 
 
 def _spent_by_tools() -> float:

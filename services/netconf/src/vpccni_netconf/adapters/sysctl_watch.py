@@ -20,9 +20,9 @@ class SysctlFiles:
         self._wanted: dict[str, str] = {}
         self._open: dict[str, int] = {}
         self._missing: deque[str] = deque()
-        self._expected: list[tuple[int, bytes]] = []
+        self._expected: list[tuple[str, int, bytes]] = []
 
-    def strayed(self, wanted: Mapping[str, str]) -> bool:
+    def strayed(self, wanted: Mapping[str, str]) -> tuple[str, ...]:
         if self._wanted != wanted:
             self._take_over(dict(wanted))
         if self._missing:
@@ -31,18 +31,18 @@ class SysctlFiles:
             return self._differs()
         except OSError:  # a link was made anew under its old name: its files are others
             self._take_over({})
-            return False
+            return ()
 
-    def _differs(self) -> bool:
+    def _differs(self) -> tuple[str, ...]:
         pread = os.pread  # a microsecond for each of a thousand files
-        return any(pread(fd, 64, 0) != value for fd, value in self._expected)
+        return tuple(path for path, fd, value in self._expected if pread(fd, 64, 0) != value)
 
     def _take_over(self, wanted: dict[str, str]) -> None:
         for path in self._open.keys() - wanted.keys():
             os.close(self._open.pop(path))
         self._missing = deque(path for path in wanted if path not in self._open)
         self._wanted = wanted
-        self._expected = [(fd, _text(wanted[path])) for path, fd in self._open.items()]
+        self._expected = [(path, fd, _text(wanted[path])) for path, fd in self._open.items()]
         self._open_some(len(self._missing))
 
     def _open_some(self, number: int) -> None:
@@ -54,7 +54,7 @@ class SysctlFiles:
             except OSError:
                 self._missing.append(path)
             else:
-                self._expected.append((fd, _text(self._wanted[path])))
+                self._expected.append((path, fd, _text(self._wanted[path])))
 
 
 def _text(value: str) -> bytes:

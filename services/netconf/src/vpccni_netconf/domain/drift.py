@@ -24,6 +24,8 @@ _OUR_PRIORITIES: Final = frozenset(
 )
 FIGHT_REPAIRS: Final = 4
 FIGHT_WINDOW_S: Final = 60.0
+_SELDOM: Final = 64
+"""Looks (30 s) between two tries, at most."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -118,3 +120,9 @@ def settled(wanted: Link, facts: LinkFacts) -> bool:
 def is_fight(repaired_at: tuple[float, ...], now: float) -> bool:
     """``repaired_at``: seconds (monotonic) of repairs of one object."""
     return sum(1 for moment in repaired_at if now - moment <= FIGHT_WINDOW_S) >= FIGHT_REPAIRS
+
+
+def is_due_again(looks: int) -> bool:
+    """Whether a sysctl that strayed in so many looks in a row is to be put right now: what cannot be put right, or is undone at
+    once, must not cost a comparison each time."""
+    return looks <= FIGHT_REPAIRS or looks & (looks - 1) == 0 or looks % _SELDOM == 0

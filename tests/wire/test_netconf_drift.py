@@ -180,7 +180,7 @@ def test_a_fight_over_one_sysctl_does_not_hold_up_another(node: Node, tmp_path: 
         fighter = subprocess.Popen(["ip", "netns", "exec", node.netns, "sh", "-c", loop])
         took: list[float] = []
         try:
-            await asyncio.sleep(8)
+            await asyncio.sleep(10)
             while len(took) < 3 and min(took, default=math.inf) > PROMISED_S:
                 node.exec("sysctl", "-qw", f"{ours}=1")
                 began = time.monotonic()

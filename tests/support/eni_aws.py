@@ -65,6 +65,7 @@ class Aws:
             yield self
         finally:
             ticking.cancel()
+            await asyncio.sleep(0.02)  # a connection that was just accepted becomes one that the server closes
             for handle in handles:
                 await handle.close()
 

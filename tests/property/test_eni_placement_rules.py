@@ -152,13 +152,13 @@ def test_settling_a_late_describe_gives_what_ec2_holds(
         if kind == "assign" and ip not in truth:
             truth |= {ip}
             after = dataclasses.replace(known, secondary_ips=tuple(sorted({*known.secondary_ips, ip})))
-            told, known = told_by_change(told, known, after, (), now), after
+            told, known = told_by_change(told, known, after, now, added=(ip,)), after
             unknown.pop(ip, None)
         elif kind != "assign" and ip in truth:
             truth -= {ip}
             if kind == "unassign":
                 after = dataclasses.replace(known, secondary_ips=tuple(a for a in known.secondary_ips if a != ip))
-                told, known = told_by_change(told, known, after, (ip,), now), after
+                told, known = told_by_change(told, known, after, now, removed=(ip,)), after
             else:
                 unknown[ip] = now
                 if kind == "unassign, answer lost" and told is not None:

@@ -38,7 +38,7 @@ def test_fingerprint_ignores_what_imds_cannot_show() -> None:
 
 def test_what_ec2_told_us_lately_outweighs_a_describe() -> None:
     grown = dataclasses.replace(A, secondary_ips=("10.0.1.5", "10.0.1.6"))
-    told = {"eni-a": told_by_change(None, A, grown, (), 100.0), "eni-b": told_by_change(None, None, B, (), 100.0)}
+    told = {"eni-a": told_by_change(None, A, grown, 100.0), "eni-b": told_by_change(None, None, B, 100.0)}
     assert merge_imds_ec2.settle((A,), told, 105.0) == (grown, B)
     assert merge_imds_ec2.settle((A,), told, 100.0 + merge_imds_ec2.LAG_S) == (A,)
     # somebody else's address is not lost
@@ -48,7 +48,7 @@ def test_what_ec2_told_us_lately_outweighs_a_describe() -> None:
 
 def test_what_we_gave_back_does_not_come_back_by_a_late_describe() -> None:
     shrunk = dataclasses.replace(A, secondary_ips=())
-    told = {"eni-a": told_by_change(None, A, shrunk, ["10.0.1.5"], 100.0), "eni-b": Told(100.0, None)}
+    told = {"eni-a": told_by_change(None, A, shrunk, 100.0, removed=["10.0.1.5"]), "eni-b": Told(100.0, None)}
     assert merge_imds_ec2.settle((A, B), told, 105.0) == (shrunk,)
 
 
@@ -57,14 +57,14 @@ def test_what_we_believe_wrongly_does_not_outlive_a_describe_however_often_the_e
     told, known = None, A
     for second in range(60):
         grown = dataclasses.replace(known, secondary_ips=(*known.secondary_ips, f"10.0.1.{second + 10}"))
-        told, known = told_by_change(told, known, grown, (), float(second)), grown
+        told, known = told_by_change(told, known, grown, float(second)), grown
     described = dataclasses.replace(A, secondary_ips=tuple(f"10.0.1.{second + 10}" for second in range(60)))
     assert merge_imds_ec2.settle((described,), {"eni-a": told}, 60.0) == (described,)  # type: ignore[dict-item]
 
 
 def test_a_tag_set_by_somebody_else_is_seen_although_addresses_change() -> None:
     grown = dataclasses.replace(A, secondary_ips=("10.0.1.5", "10.0.1.6"))
-    told = {"eni-a": told_by_change(None, A, grown, (), 100.0)}
+    told = {"eni-a": told_by_change(None, A, grown, 100.0)}
     tagged = dataclasses.replace(A, tags={"node.k8s.amazonaws.com/no_manage": "true"}, status="detaching")
     (seen,) = merge_imds_ec2.settle((tagged,), told, 101.0)
     assert (seen.tags, seen.status, seen.secondary_ips) == (tagged.tags, "detaching", grown.secondary_ips)

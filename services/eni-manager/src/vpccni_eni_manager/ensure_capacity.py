@@ -170,7 +170,9 @@ class EnsureCapacity:
             self._choice.gave(eni.subnet_id, growth.mode)
             now = self._inventories.current
             held = (now.eni(eni.eni_id) if now else None) or eni
-            return Grown("assigned", eni.eni_id, added, self._inventories.put(_with(held, added, growth.mode)))
+            now_held = _with(held, added, growth.mode)
+            inventory = self._inventories.put(now_held, added=(*added.ips, *added.prefixes))
+            return Grown("assigned", eni.eni_id, added, inventory)
 
     async def _assign(self, eni: Eni, count: int, mode: AddressMode, deadline: float) -> Assigned:
         """Everything in one call; if the subnet has less, one more call for what it has."""
@@ -239,12 +241,18 @@ def _without(growth: Growth, eni: Eni) -> Growth:
 
 
 def _with(eni: Eni, added: Assigned, mode: AddressMode) -> Eni:
-    """The ENI after an assign call."""
+    """The ENI after an assign call; it may give what we believed the ENI to have already."""
     if mode is AddressMode.PREFIX_IPV6:
-        return dataclasses.replace(eni, ipv6_prefixes=eni.ipv6_prefixes + added.prefixes)
+        return dataclasses.replace(eni, ipv6_prefixes=_joined(eni.ipv6_prefixes, added.prefixes))
     return dataclasses.replace(
-        eni, secondary_ips=eni.secondary_ips + added.ips, ipv4_prefixes=eni.ipv4_prefixes + added.prefixes
+        eni,
+        secondary_ips=_joined(eni.secondary_ips, added.ips),
+        ipv4_prefixes=_joined(eni.ipv4_prefixes, added.prefixes),
     )
+
+
+def _joined(held: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*held, *more)))
 
 
 def _difference(before: Eni, now: Eni) -> Assigned:

@@ -166,8 +166,8 @@ class Inventories:
             self._adopt(self._current.enis, self._current.source, node)
         return node
 
-    def put(self, eni: Eni, removed: Iterable[str] = ()) -> Inventory:
-        """After a call of ours: this ENI is so now. ``removed``: addresses and prefixes that the call took from it."""
+    def put(self, eni: Eni, *, added: Iterable[str] = (), removed: Iterable[str] = ()) -> Inventory:
+        """After a call of ours: this ENI is so now. ``added``, ``removed``: addresses and prefixes that the call gave and took."""
         before = self._current
         assert before is not None and self._node is not None  # only called after a plan was made on it
         others = tuple(one for one in before.enis if one.eni_id != eni.eni_id)
@@ -179,7 +179,12 @@ class Inventories:
             subnet_ipv6_cidr=eni.subnet_ipv6_cidr or (known.ipv6_cidr if known else ""),
         )
         self._told[eni.eni_id] = merge_imds_ec2.told_by_change(
-            self._told.get(eni.eni_id), before.eni(eni.eni_id), filled, removed, time.monotonic()
+            self._told.get(eni.eni_id),
+            before.eni(eni.eni_id),
+            filled,
+            time.monotonic(),
+            added=added,
+            removed=removed,
         )
         return self._own_change((*others, filled), before)
 

@@ -118,7 +118,7 @@ class ReleaseCapacity:
         self._choice.freed(eni.subnet_id)
         current = self._inventories.current
         now = (current.eni(eni.eni_id) if current else None) or eni
-        self._inventories.put(_without(now, frozenset(given)), given)
+        self._inventories.put(_without(now, frozenset(given)), removed=given)
 
     async def _held(self, eni_id: str, deadline: float) -> Eni | None:
         return (await self._inventories.get(deadline)).eni(eni_id)

@@ -57,12 +57,21 @@ def addresses_of(eni: Eni) -> frozenset[str]:
     return frozenset({*eni.secondary_ips, *eni.ipv4_prefixes, *eni.ipv6_prefixes})
 
 
-def told_by_change(earlier: Told | None, before: Eni | None, after: Eni, removed: Iterable[str], now: float) -> Told:
-    """After a call of ours: ``after`` is the ENI now, ``before`` as it was known, ``removed`` what the call took from it."""
+def told_by_change(
+    earlier: Told | None,
+    before: Eni | None,
+    after: Eni,
+    now: float,
+    *,
+    added: Iterable[str] = (),
+    removed: Iterable[str] = (),
+) -> Told:
+    """After a call of ours: ``after`` is the ENI now, ``before`` as it was known. ``added``, ``removed``: what EC2 said the call
+    gave and took; what it gave may have been in ``before`` when we had not heard that it was gone."""
     had, has = addresses_of(before) if before else frozenset(), addresses_of(after)
     kept = earlier if earlier and earlier.eni else Told(-math.inf, after)
     taken = {**_recent(kept.removed, now), **dict.fromkeys(removed, now)}
-    given = {**_recent(kept.added, now), **dict.fromkeys(has - had, now)}
+    given = {**_recent(kept.added, now), **dict.fromkeys((has - had).union(added), now)}
     return Told(
         at=kept.at if before is not None and _facts(before) == _facts(after) else now,
         eni=after,

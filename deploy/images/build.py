@@ -8,7 +8,9 @@ content that goes in) is not built again. Bases and buildah's storage lie in ${V
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
+import fcntl
 import hashlib
 import json
 import os
@@ -129,6 +131,19 @@ def buildah(*argv: str, quiet: bool = True) -> str:
     return run("buildah", *options, *argv, quiet=quiet)
 
 
+@contextlib.contextmanager
+def cleaned_up() -> Iterator[None]:
+    """buildah 1.28 leaves the container of a first stage behind, and a failed build its own with a mount. One build at a time."""
+    with (CACHE / "containers/building").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        before = set(buildah("containers", "--quiet").split())
+        try:
+            yield
+        finally:
+            if left := sorted(set(buildah("containers", "--quiet").split()) - before):
+                buildah("rm", *left)
+
+
 def storage_driver(storage: Path) -> str:
     """overlay where the file system can (fast: layers are not copied), else vfs; decided once per cache."""
     chosen = storage / "driver"
@@ -226,10 +241,12 @@ def build(image: Image, base: str, builder: str, arch: str) -> dict[str, object]
     arguments = {"BASE": base, "BUILDER": builder, **dict(image.arguments)}
     flags = [item for name, value in arguments.items() for item in ("--build-arg", f"{name}={value}")]
     began = time.monotonic()
-    buildah(
-        "bud", "--arch", arch, "--isolation", "chroot", "--layers", "--timestamp", "0", "--pull=never",
-        "--ignorefile", str(HERE / "dockerignore"), *flags, *host_settings(), "-t", reference, "-f", str(REPO / dockerfile), str(REPO),
-    )  # fmt: skip
+    with cleaned_up():
+        buildah(
+            "bud", "--arch", arch, "--isolation", "chroot", "--layers", "--timestamp", "0", "--pull=never",
+            "--ignorefile", str(HERE / "dockerignore"), *flags, *host_settings(),
+            "-t", reference, "-f", str(REPO / dockerfile), str(REPO),
+        )  # fmt: skip
     archive.unlink(missing_ok=True)
     buildah("push", "--quiet", reference, f"oci-archive:{archive}:{reference}")
     size = int(buildah("inspect", "--type", "image", "--format", "{{.Docker.Size}}", reference) or 0)

@@ -59,7 +59,7 @@ class InsideWatcher:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_TICK_S):
                         await self._dirty.wait()
-                        await when_due(self._urgent)
+                        await when_due(self._urgent)  # the tick ends a fight's pause early: it is 0.5 s here
                 await self._keep_up()
                 await self._mend()
         finally:
